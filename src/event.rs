@@ -18,7 +18,11 @@ pub struct Announcement {
 
 /// A change that every gateway must know of at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Event {
     MemberJoined(MembershipChange),
     MemberLeft(MembershipChange),

@@ -192,7 +192,10 @@ mod tests {
         check(" \n ".into(), Ok(()));
         check("🦀".repeat(MAX_CONTENT_CHARS), Ok(()));
         check(String::new(), Err(ContentError::Empty));
-        check("x".repeat(MAX_CONTENT_CHARS + 1), Err(ContentError::TooLong));
+        check(
+            "x".repeat(MAX_CONTENT_CHARS + 1),
+            Err(ContentError::TooLong),
+        );
         check("a\0b".into(), Err(ContentError::Nul));
     }
 

@@ -1,0 +1,293 @@
+//! `KafkaBridge`: owns the message log; produces what clients send and consumes it again. Rank 4.
+//!
+//! | message | from | kind | reply | when refused |
+//! |---|---|---|---|---|
+//! | [`Append`] | sessions, REST | ask | the append under way | mailbox full: `UNAVAILABLE`, retryable |
+//! | [`Announce`] | sessions, REST | ask | the append under way | mailbox full: the asker tries again |
+//!
+//! Beside its mailbox it runs two loops: [`ingest`] (log → persistors → publish → commit) and
+//! [`broadcast`] (stored records and events → registries). Invariants: a record is committed only
+//! after all before it are stored and published; a batch is handed to every slice before the
+//! next is read. A restart begins both loops anew: what was not committed is read again.
+
+mod broadcast;
+mod ingest;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
+use backon::{ConstantBuilder, Retryable};
+use bytes::Bytes;
+use fail::fail_point;
+use futures_util::{FutureExt, future::join_all};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    Reference, Slices, persistor::PersistorActor, presence::PresenceHandle,
+    room_registry::ApplyEvent, supervision::Guardian,
+};
+use crate::{
+    auth::Authenticator,
+    error::ApiError,
+    event::{Announcement, Event},
+    ids::ServerId,
+    memberships::Memberships,
+    message::SubmittedMessage,
+    message_log::{AppendError, Appending, MessageLog, NewRecord, Topic},
+    metrics::{self, ActorKind},
+    store::Store,
+};
+
+/// Appends and announcements that wait; a session's next send is refused when it is full.
+const MAILBOX: usize = 4_096;
+
+/// How long a client waits for the log; after that the fate of its message is unknown.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an event's publication may hold up the answer to who caused it.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often an announcement tries again while the bridge is being rebuilt.
+const ANNOUNCE_RETRY: Duration = Duration::from_millis(50);
+
+/// What the bridge works with; survives the bridge.
+#[derive(Clone)]
+pub struct BridgeParts {
+    pub log: MessageLog,
+    pub store: Store,
+    pub persistors: Vec<Reference<PersistorActor>>,
+    pub slices: Slices,
+    pub memberships: Memberships,
+    pub auth: Authenticator,
+    pub presence: PresenceHandle,
+    pub server_id: ServerId,
+}
+
+impl BridgeParts {
+    /// Applies an event to this process: first what is remembered, then the rooms and sessions.
+    async fn apply(&self, event: Arc<Event>) {
+        match &*event {
+            Event::MemberJoined(change) => {
+                self.memberships.forget(change.room_id, change.user_id);
+            }
+            Event::MemberLeft(change) => {
+                self.memberships.forget(change.room_id, change.user_id);
+                self.presence.forget_member(change.room_id, change.user_id);
+            }
+            Event::LoginRevoked {
+                login_id,
+                expires_at,
+                ..
+            } => self.auth.revoke_login(*login_id, *expires_at),
+            Event::TokensRevoked {
+                user_id,
+                generation,
+                kept_login,
+            } => self.auth.revoke_tokens(*user_id, *generation, *kept_login),
+            Event::ReadMoved { .. } | Event::MessageRejected { .. } => {}
+        }
+        let registries = self.slices.all();
+        join_all(registries.iter().map(|registry| {
+            metrics::get().actor(ActorKind::RoomRegistry).sent();
+            registry.send(ApplyEvent(Arc::clone(&event)))
+        }))
+        .await;
+    }
+}
+
+/// Owns the message log.
+pub struct KafkaBridge {
+    parts: BridgeParts,
+    guardian: Guardian,
+}
+
+impl KafkaBridge {
+    /// Makes a bridge; its loops begin when it starts.
+    #[must_use]
+    pub fn new(parts: BridgeParts, guardian: Guardian) -> Self {
+        Self { parts, guardian }
+    }
+}
+
+/// Appends a record. Sent by sessions and REST when a message was validated.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Append {
+    pub record: NewRecord,
+    pub reply: oneshot::Sender<Appending>,
+}
+
+/// Applies an event here, then publishes it. Sent when the change is committed in the store.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Announce {
+    pub event: Arc<Event>,
+    /// Answered when it was applied on this gateway.
+    pub reply: oneshot::Sender<Appending>,
+}
+
+impl Actor for KafkaBridge {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        metrics::get().actor(ActorKind::KafkaBridge).count.increment(1.0);
+        ctx.spawn(ingest::run(self.parts.clone()).into_actor(self));
+        ctx.spawn(broadcast::run(self.parts.clone()).into_actor(self));
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        metrics::get().actor(ActorKind::KafkaBridge).count.decrement(1.0);
+        self.guardian.child_down();
+    }
+}
+
+impl Handler<Append> for KafkaBridge {
+    type Result = ();
+
+    fn handle(&mut self, append: Append, _: &mut Context<Self>) {
+        let _handling = metrics::get().actor(ActorKind::KafkaBridge).handle();
+        fail_point!("kafka-bridge");
+        // The asker may have gone; the record is appended all the same.
+        let _ = append.reply.send(self.parts.log.append(append.record));
+    }
+}
+
+impl Handler<Announce> for KafkaBridge {
+    type Result = ();
+
+    fn handle(&mut self, announce: Announce, ctx: &mut Context<Self>) {
+        let _handling = metrics::get().actor(ActorKind::KafkaBridge).handle();
+        let parts = self.parts.clone();
+        ctx.spawn(
+            async move {
+                parts.apply(Arc::clone(&announce.event)).await;
+                let appending = publish(&parts, Event::clone(&announce.event));
+                let _ = announce.reply.send(appending);
+            }
+            .into_actor(self),
+        );
+    }
+}
+
+fn publish(parts: &BridgeParts, event: Event) -> Appending {
+    let key = event.key();
+    let announcement = Announcement {
+        origin: parts.server_id,
+        event,
+    };
+    parts.log.append(NewRecord {
+        topic: Topic::Events,
+        key,
+        value: encode(&announcement),
+        headers: Vec::new(),
+    })
+}
+
+fn encode(value: &impl serde::Serialize) -> Bytes {
+    let json = serde_json::to_vec(value).expect("records have string keys and no NaN");
+    json.into()
+}
+
+/// How everything outside talks to the bridge.
+#[derive(Clone)]
+pub struct BridgeHandle {
+    bridge: Reference<KafkaBridge>,
+    log: MessageLog,
+}
+
+impl BridgeHandle {
+    /// Makes a handle of a supervised bridge and its log.
+    #[must_use]
+    pub fn new(bridge: Reference<KafkaBridge>, log: MessageLog) -> Self {
+        Self { bridge, log }
+    }
+
+    /// Appends a message; it takes its place in the log when this is called, not when it is
+    /// awaited, and is counted even if nobody waits for the answer.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when it is not stored, or when that is unknown: repeating is safe.
+    pub fn append(&self, msg: &SubmittedMessage) -> impl Future<Output = Result<(), ApiError>> + use<> {
+        let began = Instant::now();
+        let (reply, answer) = oneshot::channel();
+        let record = NewRecord {
+            topic: Topic::Messages,
+            key: msg.room_id.to_string(),
+            value: encode(msg),
+            headers: Vec::new(),
+        };
+        let sent = self.bridge.get().try_send(Append { record, reply });
+        if sent.is_ok() {
+            metrics::get().actor(ActorKind::KafkaBridge).sent();
+        }
+        let task = actix::spawn(async move {
+            sent.map_err(|_| AppendError::Refused("too many messages wait".into()))?;
+            let appended = timeout(ACCEPT_TIMEOUT, acknowledged(answer)).await;
+            appended.unwrap_or_else(|_| Err(AppendError::Unknown("it took too long".into())))
+        }
+        .map(move |appended| count(appended, began)));
+        async move {
+            task.await
+                .unwrap_or_else(|_| Err(ApiError::unavailable("the server stops")))
+        }
+    }
+
+    /// Applies an event on this gateway, then tells the others; waits at most two seconds.
+    ///
+    /// It cannot fail: what is committed holds, and a sweep tells gateways that missed it.
+    pub async fn announce(&self, event: Event) {
+        let event = Arc::new(event);
+        let attempt = || async {
+            let (reply, answer) = oneshot::channel();
+            let event = Arc::clone(&event);
+            let sent = self.bridge.get().try_send(Announce { event, reply });
+            sent.map_err(|_| "the bridge is away")?;
+            metrics::get().actor(ActorKind::KafkaBridge).sent();
+            let appending = answer.await.map_err(|_| "the bridge died")?;
+            appending.await.map_err(|_| "the log refused the event")
+        };
+        let retries = ConstantBuilder::default()
+            .with_delay(ANNOUNCE_RETRY)
+            .without_max_times();
+        let announced = timeout(ANNOUNCE_TIMEOUT, attempt.retry(retries)).await;
+        if announced.is_err() {
+            log::warn!("an event was applied here but not published: a sweep will tell the others");
+        }
+    }
+
+    /// Returns whether an append could succeed now.
+    pub async fn is_healthy(&self) -> bool {
+        self.bridge.get().connected() && self.log.is_healthy().await
+    }
+}
+
+async fn acknowledged(answer: oneshot::Receiver<Appending>) -> Result<(), AppendError> {
+    match answer.await {
+        Ok(appending) => appending.await,
+        Err(_) => Err(AppendError::Unknown("the bridge died".into())),
+    }
+}
+
+fn count(appended: Result<(), AppendError>, began: Instant) -> Result<(), ApiError> {
+    let metrics = metrics::get();
+    match appended {
+        Ok(()) => {
+            metrics.accepted.increment(1);
+            metrics.accept.record(began.elapsed());
+            Ok(())
+        }
+        Err(error) => {
+            if matches!(error, AppendError::Unknown(_)) {
+                metrics.unknown.increment(1);
+            }
+            log::warn!(error:%; "a message was not accepted");
+            Err(ApiError::unavailable(
+                "the message may not be stored: repeat it with the same clientMsgId",
+            ))
+        }
+    }
+}

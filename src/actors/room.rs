@@ -1,0 +1,492 @@
+//! `RoomActor`: one room's live sockets on one slice. Rank 1; supervised by the RoomRegistry.
+//!
+//! | message | from | kind | reply | when refused |
+//! |---|---|---|---|---|
+//! | [`Attach`] | SessionActor | ask | attached, or read on first | closed: the session asks the registry for the room again |
+//! | [`Detach`] | SessionActor | ask | – | closed: nothing to detach from |
+//! | [`DeliverPersisted`] | RoomRegistry | tell | – | mailbox full: the registry marks the room behind |
+//! | [`ApplyRoomEvent`], [`RoomSignal`] | RoomRegistry | tell | – | mailbox full: the event waits, a signal is dropped |
+//! | [`CheckHead`] | RoomRegistry | tell | – | mailbox full: the next sweep asks again |
+//! | [`GetState`] | tests, operators | ask | [`RoomState`] | – |
+//!
+//! Invariants: messages go to sockets in order of seq without a hole; what is missing is read
+//! from the store, one walk at a time; a socket is attached only at or beyond `last`, in one
+//! handler. A restart builds it anew from the store's head, and the registry has its sessions
+//! join again from their positions: clients see a pause at most.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult,
+    WrapFuture,
+};
+use fail::fail_point;
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use super::{presence::PresenceHandle, supervision::Guardian};
+use crate::{
+    clock::Timestamp,
+    event::{Event, MembershipChange},
+    fanout::{Arrival, Delivery, SharedDelivery, arrival},
+    ids::{Epoch, RoomId, Seq, SessionId, UserId},
+    metrics::{self, ActorKind},
+    outbox::Outbox,
+    protocol::{
+        client::RequestId,
+        server::{
+            Frame, MemberFrame, PresenceChanged, ReadUpdated, RoomJoined, ServerEvent, Typing,
+        },
+    },
+    store::{MessagePage, PageCursor, Store, StoreError},
+};
+
+/// Batches and requests that wait.
+pub const MAILBOX: usize = 256;
+
+/// Messages read at a time to fill a hole.
+const FILL_PAGE: u32 = 100;
+
+/// How long to wait before a hole is read again.
+const FILL_RETRY: Duration = Duration::from_millis(250);
+
+/// What a room works with.
+#[derive(Clone)]
+pub struct RoomParts {
+    pub store: Store,
+    pub presence: PresenceHandle,
+    pub epoch: Epoch,
+}
+
+/// One room's live sockets on one slice.
+pub struct RoomActor {
+    room_id: RoomId,
+    parts: RoomParts,
+    guardian: Guardian<RoomId>,
+    /// The last seq that everybody attached has. Moved by `deliver` alone.
+    last: Seq,
+    /// The highest seq heard of; above `last` while a hole is read.
+    heard: Seq,
+    filling: bool,
+    attached: Vec<Attached>,
+    /// Memberships that ended while the room was awake: the generation up to which.
+    departed: FxHashMap<UserId, u64>,
+    /// Whether the last sweep found nobody attached.
+    idle: bool,
+}
+
+struct Attached {
+    session_id: SessionId,
+    user_id: UserId,
+    generation: u64,
+    outbox: Arc<Outbox>,
+}
+
+impl RoomActor {
+    /// Makes a room that has yet to learn its head from the store.
+    #[must_use]
+    pub fn new(
+        room_id: RoomId,
+        parts: RoomParts,
+        departed: FxHashMap<UserId, u64>,
+        guardian: Guardian<RoomId>,
+    ) -> Self {
+        Self {
+            room_id,
+            parts,
+            guardian,
+            last: Seq::ZERO,
+            heard: Seq::ZERO,
+            filling: false,
+            attached: Vec::new(),
+            departed,
+            idle: false,
+        }
+    }
+}
+
+/// Attaches a session at its outbox's position. Sent when a join has replayed all it read.
+#[derive(Message)]
+#[rtype(result = "Result<(), AttachRefusal>")]
+pub struct Attach {
+    pub outbox: Arc<Outbox>,
+    pub user_id: UserId,
+    pub generation: u64,
+    /// The reply to the join; `None` when a session comes back after the room's death.
+    pub joined: Option<JoinReply>,
+}
+
+/// What the reply to a join says, besides its position.
+#[derive(Debug, Clone)]
+pub struct JoinReply {
+    pub id: Option<RequestId>,
+    pub replayed: u64,
+    pub truncated: bool,
+}
+
+/// Why a session is not attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachRefusal {
+    /// More was delivered meanwhile: read on from the position.
+    Behind,
+    /// The membership ended meanwhile.
+    Departed,
+}
+
+/// Takes a session out. Sent before a second join, and on `leaveRoom`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Detach(pub SessionId);
+
+/// Stored messages of this room, in order. Sent by the registry for each batch.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DeliverPersisted(pub Vec<SharedDelivery>);
+
+/// Something happened to the room or its members.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ApplyRoomEvent(pub Arc<Event>);
+
+/// Something fleeting about a user. Sent by the registry when presence has told it.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct RoomSignal {
+    pub room_id: RoomId,
+    pub user_id: UserId,
+    pub change: Fleeting,
+}
+
+/// What others see of a user besides messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fleeting {
+    Typing(bool),
+    Online(bool),
+}
+
+/// The store's head, as a sweep saw it: heals a lost tail, and lets an empty room end.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CheckHead(pub Seq);
+
+/// Asks for a snapshot.
+#[derive(Debug, Message)]
+#[rtype(result = "RoomState")]
+pub struct GetState;
+
+/// A room as tests and operators see it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomState {
+    pub last: Seq,
+    pub heard: Seq,
+    pub attached: usize,
+}
+
+impl Actor for RoomActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        metrics::get().actor(ActorKind::Room).count.increment(1.0);
+        let waking = wake(self.parts.store.clone(), self.room_id);
+        ctx.wait(waking.into_actor(self).map(|woken, this, ctx| {
+            match woken {
+                Ok(head) => {
+                    this.last = head;
+                    this.heard = head;
+                }
+                Err(error) => {
+                    log::warn!(error:%; "a room cannot wake");
+                    ctx.stop();
+                }
+            }
+        }));
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        metrics::get().actor(ActorKind::Room).count.decrement(1.0);
+        self.guardian.child_down();
+    }
+}
+
+async fn wake(store: Store, room_id: RoomId) -> Result<Seq, StoreError> {
+    let heads = store.heads(vec![room_id]).await?;
+    Ok(heads.first().map_or(Seq::ZERO, |(_, head)| *head))
+}
+
+impl Handler<Attach> for RoomActor {
+    type Result = Result<(), AttachRefusal>;
+
+    fn handle(&mut self, attach: Attach, _: &mut Context<Self>) -> Self::Result {
+        let _handling = metrics::get().actor(ActorKind::Room).handle();
+        let position = attach.outbox.position(self.room_id).unwrap_or(self.last);
+        if position < self.last {
+            return Err(AttachRefusal::Behind);
+        }
+        if self.has_departed(attach.user_id, attach.generation) {
+            return Err(AttachRefusal::Departed);
+        }
+        let comes_back = attach.joined.is_none();
+        if let Some(joined) = attach.joined {
+            let reply = self.joined_reply(position, &joined);
+            attach.outbox.reply(&reply, joined.id.as_ref());
+        }
+        self.attach(attach.outbox, attach.user_id, attach.generation);
+        if !comes_back {
+            self.parts.presence.announce(self.room_id, attach.user_id);
+        }
+        Ok(())
+    }
+}
+
+impl Handler<Detach> for RoomActor {
+    type Result = ();
+
+    fn handle(&mut self, Detach(session_id): Detach, _: &mut Context<Self>) {
+        let _handling = metrics::get().actor(ActorKind::Room).handle();
+        self.attached.retain(|attached| attached.session_id != session_id);
+    }
+}
+
+impl Handler<DeliverPersisted> for RoomActor {
+    type Result = ();
+
+    fn handle(&mut self, DeliverPersisted(batch): DeliverPersisted, ctx: &mut Context<Self>) {
+        let _handling = metrics::get().actor(ActorKind::Room).handle();
+        fail_point!("room-actor");
+        for delivery in &batch {
+            self.arrived(delivery, ctx);
+        }
+    }
+}
+
+impl Handler<ApplyRoomEvent> for RoomActor {
+    type Result = ();
+
+    fn handle(&mut self, ApplyRoomEvent(event): ApplyRoomEvent, _: &mut Context<Self>) {
+        let _handling = metrics::get().actor(ActorKind::Room).handle();
+        match &*event {
+            Event::MemberJoined(change) => {
+                self.push(&ServerEvent::MemberJoined(member_frame(change)).push());
+            }
+            Event::MemberLeft(change) => self.depart(change),
+            Event::ReadMoved {
+                room_id,
+                user_id,
+                last_read_message_id,
+                except,
+            } => {
+                let updated = ReadUpdated {
+                    room_id: *room_id,
+                    user_id: *user_id,
+                    last_read_message_id: Some(*last_read_message_id),
+                };
+                let frame = ServerEvent::ReadUpdated(updated).push();
+                self.push_where(&frame, |attached| Some(attached.session_id) != *except);
+            }
+            Event::LoginRevoked { .. }
+            | Event::TokensRevoked { .. }
+            | Event::MessageRejected { .. } => {}
+        }
+    }
+}
+
+impl Handler<RoomSignal> for RoomActor {
+    type Result = ();
+
+    fn handle(&mut self, signal: RoomSignal, _: &mut Context<Self>) {
+        let _handling = metrics::get().actor(ActorKind::Room).handle();
+        let RoomSignal {
+            room_id,
+            user_id,
+            change,
+        } = signal;
+        let event = match change {
+            Fleeting::Typing(is_typing) => ServerEvent::Typing(Typing {
+                room_id,
+                user_id,
+                is_typing,
+            }),
+            Fleeting::Online(online) => ServerEvent::PresenceChanged(PresenceChanged {
+                room_id,
+                user_id,
+                online,
+            }),
+        };
+        // Never about oneself.
+        self.push_where(&event.push(), |attached| attached.user_id != user_id);
+    }
+}
+
+impl Handler<CheckHead> for RoomActor {
+    type Result = ();
+
+    fn handle(&mut self, CheckHead(head): CheckHead, ctx: &mut Context<Self>) {
+        let _handling = metrics::get().actor(ActorKind::Room).handle();
+        self.attached.retain(|attached| attached.outbox.is_open());
+        if self.attached.is_empty() && self.idle {
+            ctx.stop();
+            return;
+        }
+        self.idle = self.attached.is_empty();
+        if head > self.heard {
+            self.fill_to(head, ctx);
+        }
+    }
+}
+
+impl Handler<GetState> for RoomActor {
+    type Result = MessageResult<GetState>;
+
+    fn handle(&mut self, _: GetState, _: &mut Context<Self>) -> Self::Result {
+        let _handling = metrics::get().actor(ActorKind::Room).handle();
+        MessageResult(RoomState {
+            last: self.last,
+            heard: self.heard,
+            attached: self.attached.len(),
+        })
+    }
+}
+
+impl RoomActor {
+    // -------------------------------------------------------------- messages
+
+    fn arrived(&mut self, delivery: &SharedDelivery, ctx: &mut Context<Self>) {
+        let msg = delivery.message();
+        match arrival(self.last, msg.seq, msg.duplicate) {
+            Arrival::Next => {
+                self.deliver(delivery);
+                self.heard = self.heard.max(self.last);
+            }
+            Arrival::Hole => self.fill_to(msg.seq, ctx),
+            Arrival::Repeat => self.answer_repeat(delivery),
+            Arrival::Old => {}
+        }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) {
+        for attached in &self.attached {
+            attached.outbox.deliver(delivery);
+        }
+        self.last = delivery.seq();
+        let sent = delivery.message().created_at;
+        metrics::get().deliver.record(Timestamp::now().since(sent));
+    }
+
+    fn answer_repeat(&self, delivery: &Delivery) {
+        let sender = delivery.sender_id();
+        for attached in self.attached.iter().filter(|a| a.user_id == sender) {
+            attached.outbox.deliver_again(delivery);
+        }
+    }
+
+    fn fill_to(&mut self, seq: Seq, ctx: &mut Context<Self>) {
+        self.heard = self.heard.max(seq);
+        if !self.filling {
+            metrics::get().gap_fills.increment(1);
+            self.filling = true;
+            self.fill(ctx);
+        }
+    }
+
+    fn fill(&self, ctx: &mut Context<Self>) {
+        let (store, room_id) = (self.parts.store.clone(), self.room_id);
+        let after = PageCursor::AfterSeq(self.last);
+        let reading = async move { store.messages(room_id, after, FILL_PAGE).await };
+        ctx.spawn(reading.into_actor(self).map(|page, this, ctx| this.filled(page, ctx)));
+    }
+
+    fn filled(&mut self, page: Result<MessagePage, StoreError>, ctx: &mut Context<Self>) {
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                log::warn!(error:%; "a hole cannot be read yet");
+                ctx.run_later(FILL_RETRY, |this, ctx| this.fill(ctx));
+                return;
+            }
+        };
+        let before = self.last;
+        for msg in page.messages {
+            if msg.seq == self.last.next() {
+                self.deliver(&Delivery::new(msg));
+            }
+        }
+        if self.last == before {
+            // The store is the truth: what was heard of is not there.
+            self.heard = self.last;
+        }
+        self.heard = self.heard.max(self.last);
+        self.filling = self.heard > self.last;
+        if self.filling {
+            self.fill(ctx);
+        }
+    }
+
+    // --------------------------------------------------------------- members
+
+    fn joined_reply(&self, position: Seq, joined: &JoinReply) -> ServerEvent<'static> {
+        ServerEvent::RoomJoined(RoomJoined {
+            room_id: self.room_id,
+            epoch: self.parts.epoch,
+            last_seq: position,
+            replayed: joined.replayed,
+            truncated: joined.truncated,
+        })
+    }
+
+    fn attach(&mut self, outbox: Arc<Outbox>, user_id: UserId, generation: u64) {
+        let session_id = outbox.session_id;
+        self.attached.retain(|attached| attached.session_id != session_id);
+        self.idle = false;
+        self.attached.push(Attached {
+            session_id,
+            user_id,
+            generation,
+            outbox,
+        });
+    }
+
+    fn has_departed(&self, user_id: UserId, generation: u64) -> bool {
+        self.departed
+            .get(&user_id)
+            .is_some_and(|ended| generation <= *ended)
+    }
+
+    /// `memberLeft` to everybody; to the one who left as the room's last frame.
+    fn depart(&mut self, change: &MembershipChange) {
+        let ended = self.departed.entry(change.user_id).or_insert(0);
+        *ended = change.generation.max(*ended);
+        self.push(&ServerEvent::MemberLeft(member_frame(change)).push());
+        let room_id = self.room_id;
+        self.attached.retain(|attached| {
+            let leaves =
+                attached.user_id == change.user_id && attached.generation <= change.generation;
+            if leaves {
+                attached.outbox.end_room(room_id);
+            }
+            !leaves
+        });
+    }
+
+    // ---------------------------------------------------------------- frames
+
+    fn push(&self, frame: &Frame) {
+        self.push_where(frame, |_| true);
+    }
+
+    fn push_where(&self, frame: &Frame, receives: impl Fn(&Attached) -> bool) {
+        for attached in self.attached.iter().filter(|attached| receives(attached)) {
+            attached.outbox.push(frame.clone());
+        }
+    }
+}
+
+fn member_frame(change: &MembershipChange) -> MemberFrame<'_> {
+    MemberFrame {
+        room_id: change.room_id,
+        user_id: change.user_id,
+        display_name: &change.display_name,
+        role: change.role,
+    }
+}

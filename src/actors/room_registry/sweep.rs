@@ -1,0 +1,173 @@
+//! The slice's one timer: what is due for any of its sockets and rooms.
+
+use std::time::{Duration, Instant};
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+
+use super::{CheckHead, DEPARTURE_TTL, DrainSockets, RoomRegistry, SessionEntry};
+use crate::{
+    clock::Timestamp,
+    ids::{RoomId, Seq, SessionId, UserId},
+    metrics::{self, ActorKind},
+    protocol::{
+        HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT,
+        close::CloseCode,
+        server::{Frame, Reconnect, ServerEvent},
+        wire,
+    },
+    store::StoreError,
+};
+
+/// How often the sweep runs.
+pub(super) const INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long frames may wait for a peer that reads nothing, before the close frame.
+const STALL_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long a peer may take to read a close frame and answer it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Sweeps between two looks at the rooms' heads (25 s).
+const SWEEPS_PER_HEADS: u64 = 100;
+
+/// Sweeps between two touches of presence (15 s).
+const SWEEPS_PER_TOUCH: u64 = 60;
+
+/// Sweeps between two looks at rooms that are behind (0.5 s).
+const SWEEPS_PER_BEHIND: u64 = 2;
+
+/// Least time that a drained client stays away.
+const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+
+/// What is added to it, different for each client, in milliseconds.
+const RECONNECT_SPREAD_MS: u64 = 2_000;
+
+/// A number that differs from socket to socket, to spread what is due at the same time.
+fn spread(session_id: SessionId, below: u64) -> u64 {
+    session_id.0.as_u64_pair().0 % below
+}
+
+/// Spreads the pings of a slice over the interval.
+pub(super) fn first_ping(session_id: SessionId) -> Duration {
+    let half = HEARTBEAT_INTERVAL / 2;
+    half + Duration::from_millis(spread(session_id, half.as_millis() as u64))
+}
+
+impl RoomRegistry {
+    pub(super) fn sweep(&mut self, ctx: &mut Context<Self>) {
+        self.sweeps += 1;
+        self.sweep_sockets();
+        let now = Instant::now();
+        self.departures
+            .retain(|departure| now.duration_since(departure.at) < DEPARTURE_TTL);
+        if self.sweeps.is_multiple_of(SWEEPS_PER_TOUCH) {
+            self.touch_presence();
+        }
+        if self.sweeps.is_multiple_of(SWEEPS_PER_HEADS) {
+            let rooms = self.rooms.keys().copied().collect();
+            self.check_heads(rooms, ctx);
+        } else if self.sweeps.is_multiple_of(SWEEPS_PER_BEHIND) {
+            let behind = self.rooms.iter().filter(|(_, room)| room.behind);
+            let behind = behind.map(|(room_id, _)| *room_id).collect();
+            self.check_heads(behind, ctx);
+        }
+    }
+
+    fn sweep_sockets(&mut self) {
+        let (now, today) = (Instant::now(), Timestamp::now());
+        let mut gone = Vec::new();
+        for (session_id, entry) in &mut self.sessions {
+            if entry.outbox.is_gone() {
+                gone.push(*session_id);
+            } else {
+                sweep_socket(entry, now, today);
+            }
+        }
+        for session_id in gone {
+            self.forget_session(session_id);
+        }
+    }
+
+    fn touch_presence(&self) {
+        let open = self.sessions.iter().filter(|(_, entry)| entry.outbox.is_open());
+        let alive: Vec<(UserId, SessionId)> = open
+            .filter_map(|(id, entry)| Some((entry.identity.as_ref()?.user_id, *id)))
+            .collect();
+        if !alive.is_empty() {
+            self.parts.presence.touch(alive);
+        }
+    }
+
+    fn check_heads(&mut self, rooms: Vec<RoomId>, ctx: &mut Context<Self>) {
+        if rooms.is_empty() {
+            return;
+        }
+        let store = self.parts.store.clone();
+        let asking = async move { store.heads(rooms).await };
+        ctx.spawn(asking.into_actor(self).map(|heads, this, _| this.tell_heads(heads)));
+    }
+
+    fn tell_heads(&mut self, heads: Result<Vec<(RoomId, Seq)>, StoreError>) {
+        for (room_id, head) in heads.unwrap_or_default() {
+            if let Some(room) = self.rooms.get_mut(&room_id)
+                && room.addr.try_send(CheckHead(head)).is_ok()
+            {
+                room.behind = false;
+                metrics::get().actor(ActorKind::Room).sent();
+            }
+        }
+    }
+}
+
+/// Does what is due for one socket.
+fn sweep_socket(entry: &mut SessionEntry, now: Instant, today: Timestamp) {
+    let outbox = &entry.outbox;
+    if let Some(closing_for) = outbox.closing_for() {
+        if closing_for >= CLOSE_TIMEOUT {
+            outbox.cut();
+        }
+        return;
+    }
+    let expires_at = entry.identity.as_ref().map(|who| who.expires_at);
+    if expires_at.is_some_and(|at| at <= today) {
+        outbox.close(CloseCode::Unauthenticated);
+    } else if outbox.waited_for() >= STALL_TIMEOUT {
+        metrics::get().slow_sockets.increment(1);
+        outbox.close(CloseCode::TooSlow);
+    } else if outbox.silent_for() >= HEARTBEAT_TIMEOUT {
+        outbox.close(CloseCode::HeartbeatTimeout);
+    } else if entry.leaves.is_some_and(|leaves| leaves <= now) {
+        send_away(entry);
+    } else if entry.next_ping <= now {
+        entry.next_ping = now + HEARTBEAT_INTERVAL;
+        outbox.push(Frame::control(wire::ping()));
+    }
+}
+
+fn send_away(entry: &SessionEntry) {
+    let jitter = Duration::from_millis(spread(entry.outbox.session_id, RECONNECT_SPREAD_MS));
+    let after_ms = (RECONNECT_AFTER + jitter).as_millis() as u64;
+    let reconnect = ServerEvent::Reconnect(Reconnect { after_ms });
+    entry.outbox.push_event(&reconnect);
+    entry.outbox.close(CloseCode::Restart);
+}
+
+impl Handler<DrainSockets> for RoomRegistry {
+    type Result = Vec<(UserId, SessionId)>;
+
+    fn handle(&mut self, drain: DrainSockets, _: &mut Context<Self>) -> Self::Result {
+        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
+        let count = u32::try_from(self.sessions.len()).unwrap_or(u32::MAX).max(1);
+        let step = drain.spread / count;
+        let mut leaves = Instant::now();
+        let mut sockets = Vec::new();
+        for (session_id, entry) in &mut self.sessions {
+            entry.leaves = Some(leaves);
+            leaves += step;
+            if let Some(who) = &entry.identity {
+                sockets.push((who.user_id, *session_id));
+            }
+        }
+        sockets
+    }
+}

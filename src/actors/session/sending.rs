@@ -1,0 +1,117 @@
+//! Sends of one socket: membership, then the log, strictly one after another; only the
+//! acknowledgements are awaited side by side.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use actix::{ActorFutureExt, AsyncContext, WrapFuture};
+use uuid::Uuid;
+
+use super::{SessionActor, SessionContext, require_member};
+use crate::{
+    clock::Timestamp,
+    error::{ApiError, Code},
+    message::{RECORD_VERSION, SubmittedMessage},
+    protocol::client::{RequestId, SendMessage},
+};
+
+/// Sends of one socket that wait for a look at its membership.
+const MAX_WAITING: usize = 256;
+
+/// The sends that have not reached the log yet.
+#[derive(Debug, Default)]
+pub(super) struct SendQueue {
+    waiting: VecDeque<(Option<RequestId>, SendMessage)>,
+    /// Whether the membership of the first one is being looked up.
+    looking_up: bool,
+}
+
+impl SessionActor {
+    pub(super) fn send_message(
+        &mut self,
+        id: Option<RequestId>,
+        msg: SendMessage,
+        ctx: &mut SessionContext,
+    ) {
+        if let Err(error) = self.check_send() {
+            if error.code == Code::RateLimited {
+                self.count_refusal();
+            }
+            return self.refuse_send(id.as_ref(), &msg, &error);
+        }
+        self.sends.waiting.push_back((id, msg));
+        self.pump_sends(ctx);
+    }
+
+    fn check_send(&self) -> Result<(), ApiError> {
+        let user_id = self.user_id();
+        let limits = &self.gateway.limits;
+        limits.check_send(user_id).map_err(ApiError::rate_limited)?;
+        if self.gateway.drain.is_draining() {
+            return Err(ApiError::unavailable("the server restarts"));
+        }
+        if self.sends.waiting.len() >= MAX_WAITING {
+            return Err(ApiError::unavailable("too many messages wait"));
+        }
+        Ok(())
+    }
+
+    /// Hands sends to the log until one has to wait for the store.
+    fn pump_sends(&mut self, ctx: &mut SessionContext) {
+        while !self.sends.looking_up {
+            let Some((id, msg)) = self.sends.waiting.pop_front() else {
+                return;
+            };
+            let user_id = self.user_id();
+            let known = self.gateway.memberships.remembered(msg.room_id, user_id);
+            if known.is_some() {
+                self.append(id, msg);
+            } else {
+                self.look_up(id, msg, ctx);
+            }
+        }
+    }
+
+    fn look_up(&mut self, id: Option<RequestId>, msg: SendMessage, ctx: &mut SessionContext) {
+        self.sends.looking_up = true;
+        let (gateway, user_id) = (self.gateway.clone(), self.user_id());
+        let room_id = msg.room_id;
+        let looking = async move { gateway.memberships.standing(room_id, user_id).await };
+        ctx.spawn(looking.into_actor(self).map(move |standing, this, ctx| {
+            this.sends.looking_up = false;
+            match require_member(standing) {
+                Ok(()) => this.append(id, msg),
+                Err(error) => this.refuse_send(id.as_ref(), &msg, &error),
+            }
+            this.pump_sends(ctx);
+        }));
+    }
+
+    fn append(&self, id: Option<RequestId>, msg: SendMessage) {
+        let SendMessage { room_id, draft } = msg;
+        let client_msg_id = draft.client_msg_id;
+        let submitted = SubmittedMessage {
+            event_id: Uuid::new_v4(),
+            room_id,
+            sender_id: self.user_id(),
+            client_msg_id,
+            message_type: draft.r#type.into(),
+            content: draft.content,
+            produced_at: Timestamp::now(),
+            version: RECORD_VERSION,
+        };
+        self.outbox.expect_acceptance(room_id, client_msg_id, id);
+        let appending = self.gateway.bridge.append(&submitted);
+        let outbox = Arc::clone(&self.outbox);
+        actix::spawn(async move {
+            match appending.await {
+                Ok(()) => outbox.accept(room_id, client_msg_id),
+                Err(error) => outbox.refuse(room_id, client_msg_id, &error),
+            }
+        });
+    }
+
+    fn refuse_send(&self, id: Option<&RequestId>, msg: &SendMessage, error: &ApiError) {
+        let client_msg_id = msg.draft.client_msg_id.to_string();
+        self.message_failed(id, Some(&client_msg_id), error);
+    }
+}

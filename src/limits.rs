@@ -1,0 +1,223 @@
+//! How much a user, an address and a socket may do: token buckets, and sockets counted.
+//!
+//! What is limited per user and gateway is shared by all slices; the rest belongs to one socket.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use governor::{
+    DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter,
+    clock::{Clock, DefaultClock, QuantaInstant},
+};
+
+use crate::{
+    config::{LimitConfig, Rate},
+    ids::UserId,
+};
+
+/// Pings, pongs and closes that a socket may send: a burst, and a second.
+const CONTROL_FRAMES: Rate = Rate {
+    burst: 120,
+    per_second: 20,
+};
+
+/// What is limited across the sockets of a user or an address.
+#[derive(Debug)]
+pub struct Limits {
+    config: LimitConfig,
+    sends: Option<DefaultKeyedRateLimiter<UserId>>,
+    handshakes: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    sockets: Mutex<HashMap<UserId, u32>>,
+}
+
+impl Limits {
+    /// Makes empty buckets of the configured sizes.
+    #[must_use]
+    pub fn new(config: LimitConfig) -> Arc<Self> {
+        let handshakes = config
+            .handshakes_per_s
+            .and_then(|rate| Rate::new(rate, rate));
+        Arc::new(Self {
+            config,
+            sends: config.sends.map(|rate| RateLimiter::keyed(quota(rate))),
+            handshakes: handshakes.map(|rate| RateLimiter::keyed(quota(rate))),
+            sockets: Mutex::default(),
+        })
+    }
+
+    /// Returns the configured sizes.
+    #[must_use]
+    pub fn config(&self) -> &LimitConfig {
+        &self.config
+    }
+
+    /// Counts a send of a user, on WebSocket or REST.
+    ///
+    /// # Errors
+    /// The time after which there is room again.
+    pub fn check_send(&self, user_id: UserId) -> Result<(), Duration> {
+        self.sends
+            .as_ref()
+            .map_or(Ok(()), |bucket| bucket.check_key(&user_id).map_err(wait))
+    }
+
+    /// Counts a WebSocket handshake of an address.
+    ///
+    /// # Errors
+    /// The time after which there is room again.
+    pub fn check_handshake(&self, addr: IpAddr) -> Result<(), Duration> {
+        self.handshakes
+            .as_ref()
+            .map_or(Ok(()), |bucket| bucket.check_key(&addr).map_err(wait))
+    }
+
+    /// Counts a socket of a user for as long as the permit lives; `None` when there are too many.
+    pub fn open_socket(self: &Arc<Self>, user_id: UserId) -> Option<SocketPermit> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = sockets.entry(user_id).or_insert(0);
+        if self.config.sockets_per_user.is_some_and(|most| *count >= most) {
+            return None;
+        }
+        *count += 1;
+        Some(SocketPermit {
+            limits: Arc::clone(self),
+            user_id,
+        })
+    }
+
+    /// Forgets users and addresses whose buckets are full again; called by a timer.
+    pub fn forget_idle(&self) {
+        if let Some(bucket) = &self.sends {
+            bucket.retain_recent();
+        }
+        if let Some(bucket) = &self.handshakes {
+            bucket.retain_recent();
+        }
+    }
+}
+
+/// A counted socket; dropping it makes room for another.
+#[derive(Debug)]
+pub struct SocketPermit {
+    limits: Arc<Limits>,
+    user_id: UserId,
+}
+
+impl Drop for SocketPermit {
+    fn drop(&mut self) {
+        let mut sockets = self
+            .limits
+            .sockets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = sockets.get_mut(&self.user_id) {
+            *count -= 1;
+            if *count == 0 {
+                sockets.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+/// What is limited on one socket.
+#[derive(Debug)]
+pub struct SocketLimits {
+    joins: Option<DefaultDirectRateLimiter>,
+    frames: Option<DefaultDirectRateLimiter>,
+    control: DefaultDirectRateLimiter,
+}
+
+impl SocketLimits {
+    /// Makes full buckets of the configured sizes.
+    #[must_use]
+    pub fn new(config: &LimitConfig) -> Self {
+        Self {
+            joins: config.joins.map(|rate| RateLimiter::direct(quota(rate))),
+            frames: config.frames.map(|rate| RateLimiter::direct(quota(rate))),
+            control: RateLimiter::direct(quota(CONTROL_FRAMES)),
+        }
+    }
+
+    /// Counts a `joinRoom`.
+    ///
+    /// # Errors
+    /// The time after which there is room again.
+    pub fn check_join(&self) -> Result<(), Duration> {
+        self.joins
+            .as_ref()
+            .map_or(Ok(()), |bucket| bucket.check().map_err(wait))
+    }
+
+    /// Counts a frame that is neither a send nor a join.
+    ///
+    /// # Errors
+    /// The time after which there is room again.
+    pub fn check_frame(&self) -> Result<(), Duration> {
+        self.frames
+            .as_ref()
+            .map_or(Ok(()), |bucket| bucket.check().map_err(wait))
+    }
+
+    /// Counts a ping or pong.
+    ///
+    /// # Errors
+    /// The time after which there is room again.
+    pub fn check_control(&self) -> Result<(), Duration> {
+        self.control.check().map_err(wait)
+    }
+}
+
+fn quota(rate: Rate) -> Quota {
+    let of = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+    Quota::per_second(of(rate.per_second)).allow_burst(of(rate.burst))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn wait(refusal: NotUntil<QuantaInstant>) -> Duration {
+    refusal.wait_time_from(DefaultClock::default().now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_allowed_and_then_refused_with_a_wait() {
+        let limits = Limits::new(LimitConfig::default());
+        let user = UserId::random();
+        assert!((0..20).all(|_| limits.check_send(user).is_ok()));
+        assert!(limits.check_send(user).is_err_and(|wait| wait > Duration::ZERO));
+        assert!(limits.check_send(UserId::random()).is_ok(), "another user");
+    }
+
+    #[test]
+    fn sockets_are_counted_while_they_live() {
+        let limits = Limits::new(LimitConfig {
+            sockets_per_user: Some(2),
+            ..LimitConfig::default()
+        });
+        let user = UserId::random();
+        let first = limits.open_socket(user);
+        let second = limits.open_socket(user);
+        assert!(first.is_some() && second.is_some());
+        assert!(limits.open_socket(user).is_none());
+        drop(first);
+        assert!(limits.open_socket(user).is_some());
+    }
+
+    #[test]
+    fn zero_switches_a_limit_off() {
+        let limits = Limits::new(LimitConfig {
+            sends: Rate::new(0, 10),
+            sockets_per_user: None,
+            ..LimitConfig::default()
+        });
+        let user = UserId::random();
+        assert!((0..1_000).all(|_| limits.check_send(user).is_ok()));
+    }
+}

@@ -1,0 +1,515 @@
+//! What one socket is owed: frames that wait for it, its position in each room, and the
+//! acknowledgements that are still to come.
+//!
+//! It is shared by the session (replies), the rooms on the same arbiter (pushes), the registry
+//! (pings, cuts) and the connection's own task (takes frames when the peer reads), and so is the
+//! one thing beside an actor that has a lock: a WebSocket actor is not polled while its peer does
+//! not read, and could not answer for its own queue (docs/adr/0003).
+//!
+//! Invariants: a room's messages enter in order of seq, each once; `messageAccepted` enters
+//! before the `newMessage` of the same message; at most [`MAX_QUEUED_BYTES`] wait.
+
+use std::{
+    collections::VecDeque,
+    net::Shutdown,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use rustc_hash::FxHashMap;
+use socket2::Socket;
+use tokio::sync::Notify;
+
+use crate::{
+    error::ApiError,
+    fanout::Delivery,
+    ids::{ClientMsgId, RoomId, Seq, SessionId, UserId},
+    metrics,
+    protocol::{
+        MAX_QUEUED_BYTES,
+        client::RequestId,
+        close::CloseCode,
+        server::{Frame, Kind, MessageAccepted, MessageFailed, ServerEvent},
+        wire,
+    },
+};
+
+/// Most bytes handed to the connection at once: one write.
+const MAX_WRITE_BYTES: usize = 64 * 1024;
+
+/// A replay goes on when fewer bytes than this wait.
+const REPLAY_LOW_BYTES: usize = 64 * 1024;
+
+/// The queue of one socket.
+#[derive(Debug)]
+pub struct Outbox {
+    pub session_id: SessionId,
+    /// A second handle of the socket, to cut it from outside.
+    socket: Option<Arc<Socket>>,
+    started: Instant,
+    /// Milliseconds from `started` to the last frame that came in.
+    heard_ms: AtomicU64,
+    state: Mutex<State>,
+    drained: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    user_id: Option<UserId>,
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    /// Since when the oldest frame waits.
+    waiting_since: Option<Instant>,
+    waker: Option<Waker>,
+    closing: Option<Closing>,
+    /// The last seq queued, for each joined room.
+    positions: FxHashMap<RoomId, Seq>,
+    /// Sends in the log's hands.
+    unacknowledged: Vec<Unacknowledged>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    since: Instant,
+    /// The peer has closed, or the connection has ended: nothing more is written.
+    gone: bool,
+}
+
+#[derive(Debug)]
+struct Unacknowledged {
+    room_id: RoomId,
+    client_msg_id: ClientMsgId,
+    reply_to: Option<RequestId>,
+}
+
+impl Outbox {
+    /// Makes an empty outbox; without a socket handle it cannot be cut from outside.
+    #[must_use]
+    pub fn new(session_id: SessionId, socket: Option<Arc<Socket>>) -> Arc<Self> {
+        Arc::new(Self {
+            session_id,
+            socket,
+            started: Instant::now(),
+            heard_ms: AtomicU64::new(0),
+            state: Mutex::default(),
+            drained: Notify::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Notes whose socket it is.
+    pub fn identify(&self, user_id: UserId) {
+        self.lock().user_id = Some(user_id);
+    }
+
+    /// Notes that the peer sent something.
+    pub fn heard(&self) {
+        let ms = self.started.elapsed().as_millis();
+        self.heard_ms
+            .store(u64::try_from(ms).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Returns how long the peer has been silent.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(heard)
+    }
+
+    /// Returns how long the oldest frame has waited for the peer to read.
+    #[must_use]
+    pub fn waited_for(&self) -> Duration {
+        self.lock()
+            .waiting_since
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Returns how long ago a close frame was queued; `None` while the socket is open.
+    #[must_use]
+    pub fn closing_for(&self) -> Option<Duration> {
+        self.lock().closing.map(|closing| closing.since.elapsed())
+    }
+
+    /// Returns whether frames are still taken.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lock().closing.is_none()
+    }
+
+    /// Returns whether the connection has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.lock().closing.is_some_and(|closing| closing.gone)
+    }
+
+    // ------------------------------------------------------------- frames in
+
+    /// Queues a frame; drops it on a closing socket, and closes one that does not keep up.
+    pub fn push(&self, frame: Frame) {
+        self.lock().push(frame);
+    }
+
+    /// Queues an event as a push.
+    pub fn push_event(&self, event: &ServerEvent<'_>) {
+        self.push(event.push());
+    }
+
+    /// Queues the reply to a request.
+    pub fn reply(&self, event: &ServerEvent<'_>, id: Option<&RequestId>) {
+        self.push(event.reply(id));
+    }
+
+    /// Queues a close frame behind what waits; what comes later is dropped.
+    pub fn close(&self, code: CloseCode) {
+        self.lock().close(code);
+    }
+
+    /// Queues the answer to the peer's close frame; the connection ends when it is out.
+    pub fn answer_close(&self, frame: Frame) {
+        let mut state = self.lock();
+        if state.closing.is_none() {
+            state.enqueue(frame);
+        }
+        let since = state.closing.map_or_else(Instant::now, |c| c.since);
+        state.closing = Some(Closing { since, gone: true });
+        state.wake();
+    }
+
+    /// Queues a room's message unless it is queued already, its acknowledgement before it.
+    pub fn deliver(&self, delivery: &Delivery) {
+        let mut state = self.lock();
+        let Some(position) = state.positions.get_mut(&delivery.room_id()) else {
+            return;
+        };
+        if delivery.seq() <= *position {
+            return;
+        }
+        *position = delivery.seq();
+        state.push_message(delivery);
+    }
+
+    /// Queues a message that the socket may have had: the answer to a repeat.
+    pub fn deliver_again(&self, delivery: &Delivery) {
+        let mut state = self.lock();
+        if state.positions.contains_key(&delivery.room_id()) {
+            state.push_message(delivery);
+        }
+    }
+
+    // ------------------------------------------------------------- positions
+
+    /// Sets the position from which a room's messages are taken.
+    pub fn begin_room(&self, room_id: RoomId, position: Seq) {
+        self.lock().positions.insert(room_id, position);
+    }
+
+    /// Takes no more messages of a room.
+    pub fn end_room(&self, room_id: RoomId) {
+        self.lock().positions.remove(&room_id);
+    }
+
+    /// Returns the last seq queued of a joined room.
+    #[must_use]
+    pub fn position(&self, room_id: RoomId) -> Option<Seq> {
+        self.lock().positions.get(&room_id).copied()
+    }
+
+    // ------------------------------------------------------- acknowledgements
+
+    /// Notes that a send is in the log's hands.
+    pub fn expect_acceptance(
+        &self,
+        room_id: RoomId,
+        client_msg_id: ClientMsgId,
+        reply_to: Option<RequestId>,
+    ) {
+        self.lock().unacknowledged.push(Unacknowledged {
+            room_id,
+            client_msg_id,
+            reply_to,
+        });
+    }
+
+    /// Queues `messageAccepted`, unless the stored message has said so before.
+    pub fn accept(&self, room_id: RoomId, client_msg_id: ClientMsgId) {
+        self.lock().accept(room_id, client_msg_id);
+    }
+
+    /// Queues `messageFailed`, unless the stored message has shown otherwise.
+    pub fn refuse(&self, room_id: RoomId, client_msg_id: ClientMsgId, error: &ApiError) {
+        let mut state = self.lock();
+        if let Some(send) = state.take_unacknowledged(room_id, client_msg_id) {
+            let id = client_msg_id.to_string();
+            let failed = ServerEvent::MessageFailed(MessageFailed::new(Some(&id), error));
+            metrics::get().failed(error.code);
+            state.push(failed.reply(send.reply_to.as_ref()));
+        }
+    }
+
+    // ------------------------------------------------------------ frames out
+
+    /// Takes what waits, as one write; `None` once the close frame is out and the peer is gone.
+    pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.lock();
+        if let Some(bytes) = state.take() {
+            if state.bytes < REPLAY_LOW_BYTES {
+                self.drained.notify_waiters();
+            }
+            return Poll::Ready(Some(bytes));
+        }
+        if state.closing.is_some_and(|closing| closing.gone) {
+            return Poll::Ready(None);
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Waits until little enough waits for a replay to go on, or the socket closes.
+    pub async fn writable(&self) {
+        loop {
+            let drained = self.drained.notified();
+            {
+                let state = self.lock();
+                if state.bytes < REPLAY_LOW_BYTES || state.closing.is_some() {
+                    return;
+                }
+            }
+            drained.await;
+        }
+    }
+
+    /// Notes that the connection has ended: nothing more is written.
+    pub fn end(&self) {
+        let mut state = self.lock();
+        let since = state.closing.map_or_else(Instant::now, |c| c.since);
+        state.closing = Some(Closing { since, gone: true });
+        state.frames.clear();
+        state.bytes = 0;
+        state.waiting_since = None;
+        state.positions = FxHashMap::default();
+        state.wake();
+        self.drained.notify_waiters();
+    }
+
+    /// Shuts the socket down under its actor, which may never be polled again.
+    pub fn cut(&self) {
+        if let Some(socket) = &self.socket {
+            // The peer may have gone already; then there is nothing left to shut down.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        self.end();
+    }
+}
+
+impl State {
+    fn push(&mut self, frame: Frame) {
+        if self.closing.is_some() {
+            return;
+        }
+        if self.bytes + frame.bytes.len() > MAX_QUEUED_BYTES {
+            metrics::get().slow_sockets.increment(1);
+            self.frames.clear();
+            self.bytes = 0;
+            self.close(CloseCode::TooSlow);
+            return;
+        }
+        self.enqueue(frame);
+    }
+
+    fn enqueue(&mut self, frame: Frame) {
+        self.bytes += frame.bytes.len();
+        self.frames.push_back(frame);
+        self.waiting_since.get_or_insert_with(Instant::now);
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn close(&mut self, code: CloseCode) {
+        if self.closing.is_none() {
+            self.enqueue(Frame::control(wire::close(code)));
+            metrics::get().closed(code);
+            self.closing = Some(Closing {
+                since: Instant::now(),
+                gone: false,
+            });
+        }
+    }
+
+    fn push_message(&mut self, delivery: &Delivery) {
+        if self.user_id == Some(delivery.sender_id()) {
+            self.accept(delivery.room_id(), delivery.client_msg_id());
+        }
+        self.push(delivery.frame().clone());
+    }
+
+    fn accept(&mut self, room_id: RoomId, client_msg_id: ClientMsgId) {
+        if let Some(send) = self.take_unacknowledged(room_id, client_msg_id) {
+            let accepted = ServerEvent::MessageAccepted(MessageAccepted::new(client_msg_id));
+            self.push(accepted.reply(send.reply_to.as_ref()));
+        }
+    }
+
+    fn take_unacknowledged(
+        &mut self,
+        room_id: RoomId,
+        client_msg_id: ClientMsgId,
+    ) -> Option<Unacknowledged> {
+        let at = self
+            .unacknowledged
+            .iter()
+            .position(|send| send.room_id == room_id && send.client_msg_id == client_msg_id)?;
+        Some(self.unacknowledged.remove(at))
+    }
+
+    /// Takes as many frames as one write may carry, at least one if any waits.
+    fn take(&mut self) -> Option<Bytes> {
+        let first = self.frames.pop_front()?;
+        self.taken(&first);
+        let fits = |next: Option<&Frame>, have: usize| {
+            next.is_some_and(|frame| have + frame.bytes.len() <= MAX_WRITE_BYTES)
+        };
+        let bytes = if fits(self.frames.front(), first.bytes.len()) {
+            let mut write = BytesMut::with_capacity(self.bytes.min(MAX_WRITE_BYTES) + first.bytes.len());
+            write.extend_from_slice(&first.bytes);
+            while fits(self.frames.front(), write.len()) {
+                let next = self.frames.pop_front().expect("it was just looked at");
+                write.extend_from_slice(&next.bytes);
+                self.taken(&next);
+            }
+            write.freeze()
+        } else {
+            first.bytes
+        };
+        self.waiting_since = (!self.frames.is_empty()).then(Instant::now);
+        if self.frames.is_empty() {
+            self.frames.shrink_to(16);
+        }
+        Some(bytes)
+    }
+
+    fn taken(&mut self, frame: &Frame) {
+        self.bytes -= frame.bytes.len();
+        metrics::get().frames_out[frame.kind as usize].increment(1);
+        if frame.kind == Kind::NewMessage {
+            metrics::get().delivered.increment(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        ids::MessageId,
+        message::{MessageType, PersistedMessage},
+        protocol::server::HeartbeatAck,
+    };
+
+    fn message(room_id: RoomId, sender_id: UserId, seq: u64, content: &str) -> PersistedMessage {
+        PersistedMessage {
+            message_id: MessageId(ulid::Ulid::from(u128::from(seq))),
+            room_id,
+            seq: Seq(seq),
+            sender_id,
+            client_msg_id: ClientMsgId::random(),
+            message_type: MessageType::Text,
+            content: content.into(),
+            created_at: Timestamp::now(),
+            duplicate: false,
+        }
+    }
+
+    fn taken(outbox: &Outbox) -> Option<Bytes> {
+        match outbox.poll_take(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(bytes) => bytes,
+            Poll::Pending => None,
+        }
+    }
+
+    fn events(outbox: &Outbox) -> Vec<String> {
+        let bytes = taken(outbox).unwrap_or_default();
+        String::from_utf8_lossy(&bytes)
+            .split("{\"event\":\"")
+            .skip(1)
+            .filter_map(|frame| frame.split('"').next().map(str::to_owned))
+            .collect()
+    }
+
+    #[test]
+    fn a_message_at_or_below_the_position_is_skipped() {
+        let (room, user) = (RoomId::random(), UserId::random());
+        let outbox = Outbox::new(SessionId::random(), None);
+        let deliver = |seq| outbox.deliver(&Delivery::new(message(room, user, seq, "x")));
+        deliver(1);
+        assert_eq!(events(&outbox), Vec::<String>::new(), "not joined");
+        outbox.begin_room(room, Seq(1));
+        deliver(1);
+        deliver(2);
+        deliver(2);
+        assert_eq!(events(&outbox), ["newMessage"]);
+        assert_eq!(outbox.position(room), Some(Seq(2)));
+    }
+
+    #[test]
+    fn the_acknowledgement_comes_before_the_message_and_once() {
+        let (room, user) = (RoomId::random(), UserId::random());
+        let outbox = Outbox::new(SessionId::random(), None);
+        outbox.identify(user);
+        outbox.begin_room(room, Seq::ZERO);
+        let msg = message(room, user, 1, "x");
+        let key = (room, msg.client_msg_id);
+        outbox.expect_acceptance(key.0, key.1, None);
+        outbox.deliver(&Delivery::new(msg));
+        outbox.accept(key.0, key.1);
+        outbox.refuse(key.0, key.1, &ApiError::unavailable("late"));
+        assert_eq!(events(&outbox), ["messageAccepted", "newMessage"]);
+    }
+
+    #[test]
+    fn a_socket_that_takes_nothing_is_closed_at_the_bound() {
+        let (room, user) = (RoomId::random(), UserId::random());
+        let outbox = Outbox::new(SessionId::random(), None);
+        outbox.begin_room(room, Seq::ZERO);
+        let content = "x".repeat(4_000);
+        let mut seq = 0;
+        while outbox.is_open() {
+            seq += 1;
+            outbox.deliver(&Delivery::new(message(room, user, seq, &content)));
+        }
+        assert!((60..70).contains(&seq), "{seq} messages of 4 KB");
+        let close = taken(&outbox).expect("a close frame");
+        assert_eq!(close[2..4], 4490_u16.to_be_bytes());
+    }
+
+    #[test]
+    fn what_waits_leaves_in_one_write() {
+        let outbox = Outbox::new(SessionId::random(), None);
+        let ack = ServerEvent::HeartbeatAck(HeartbeatAck {
+            server_time: Timestamp::now(),
+        });
+        (0..10).for_each(|_| outbox.push_event(&ack));
+        assert_eq!(events(&outbox).len(), 10);
+        assert_eq!(taken(&outbox), None);
+    }
+}

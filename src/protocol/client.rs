@@ -1,0 +1,349 @@
+//! Frames that a client sends, read and checked.
+
+use garde::Validate;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::{
+    error::{ApiError, Code},
+    ids::{ClientMsgId, Epoch, MessageId, RoomId, Seq},
+    message::{MessageType, check_content},
+};
+
+/// Longest text of a request id that is echoed.
+const MAX_REQUEST_ID_CHARS: usize = 128;
+
+/// A client's own name for a request, echoed in the reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RequestId {
+    Text(String),
+    Number(serde_json::Number),
+}
+
+/// A frame that was understood.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    pub id: Option<RequestId>,
+    pub event: ClientEvent,
+}
+
+/// What a client asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    Authenticate(Authenticate),
+    JoinRoom(JoinRoom),
+    LeaveRoom(LeaveRoom),
+    SendMessage(SendMessage),
+    Heartbeat,
+    Typing(TypingState),
+    MarkRead(MarkRead),
+}
+
+/// A frame that was not.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BadRequest {
+    /// Not of the protocol's shape: three in a minute get an answer, the fourth closes.
+    Frame {
+        id: Option<RequestId>,
+        error: ApiError,
+    },
+    /// Of the shape, but its event is unknown or its data breaks a rule.
+    Refused {
+        id: Option<RequestId>,
+        error: ApiError,
+    },
+    /// A `sendMessage` whose data breaks a rule: answered by `messageFailed`.
+    Send {
+        id: Option<RequestId>,
+        /// As the client wrote it, where it could be read.
+        client_msg_id: Option<String>,
+        error: ApiError,
+    },
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub struct Authenticate {
+    pub token: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinRoom {
+    pub room_id: RoomId,
+    #[serde(default)]
+    pub after: Option<After>,
+    /// The `epoch` that `after` was seen in.
+    #[serde(default)]
+    pub epoch: Option<Epoch>,
+}
+
+/// The last message that a client has seen, by id or by seq.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "must be a message id or a seq")]
+pub enum After {
+    Id(MessageId),
+    Seq(Seq),
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaveRoom {
+    pub room_id: RoomId,
+}
+
+/// What a client may send: [`MessageType`] without `SYSTEM`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ClientMessageType {
+    #[default]
+    Text,
+    Image,
+}
+
+impl From<ClientMessageType> for MessageType {
+    fn from(kind: ClientMessageType) -> Self {
+        match kind {
+            ClientMessageType::Text => Self::Text,
+            ClientMessageType::Image => Self::Image,
+        }
+    }
+}
+
+/// A message to be sent, on WebSocket.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMessage {
+    pub room_id: RoomId,
+    #[serde(flatten)]
+    pub draft: Draft,
+}
+
+/// A message to be sent, without its room: the body of REST's `POST /rooms/{roomId}/messages`.
+#[derive(Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(rename_all = "camelCase")]
+#[garde(context(()))]
+pub struct Draft {
+    #[garde(custom(not_nil))]
+    pub client_msg_id: ClientMsgId,
+    #[serde(default)]
+    #[garde(skip)]
+    pub r#type: ClientMessageType,
+    #[garde(custom(storable))]
+    pub content: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde's signature")]
+fn not_nil(id: &ClientMsgId, (): &()) -> garde::Result {
+    if id.0.is_nil() {
+        return Err(garde::Error::new("must not be the nil UUID"));
+    }
+    Ok(())
+}
+
+fn storable(content: &str, (): &()) -> garde::Result {
+    check_content(content).map_err(garde::Error::new)
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TypingState {
+    pub room_id: RoomId,
+    pub is_typing: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MarkRead {
+    pub room_id: RoomId,
+    pub last_read_message_id: MessageId,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    event: String,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(default)]
+    id: Option<RequestId>,
+}
+
+/// Reads a text frame.
+///
+/// # Errors
+/// [`BadRequest`] says how the client is answered.
+pub fn parse(text: &str) -> Result<Request, BadRequest> {
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|e| bad_frame(text, &e))?;
+    let id = envelope.id;
+    if matches!(&id, Some(RequestId::Text(id)) if id.chars().count() > MAX_REQUEST_ID_CHARS) {
+        let error = ApiError::with_detail(Code::BadFrame, "id is too long");
+        return Err(BadRequest::Frame { id: None, error });
+    }
+    let data = match envelope.data.map(RawValue::get) {
+        None | Some("null") => "{}",
+        Some(data) if data.starts_with('{') => data,
+        Some(_) => {
+            let error = ApiError::with_detail(Code::BadFrame, "data must be an object");
+            return Err(BadRequest::Frame { id, error });
+        }
+    };
+    match parse_event(&envelope.event, data) {
+        Ok(event) => Ok(Request { id, event }),
+        Err(error) if envelope.event == "sendMessage" => Err(BadRequest::Send {
+            id,
+            client_msg_id: read_client_msg_id(data),
+            error,
+        }),
+        Err(error) => Err(BadRequest::Refused { id, error }),
+    }
+}
+
+fn parse_event(event: &str, data: &str) -> Result<ClientEvent, ApiError> {
+    Ok(match event {
+        "authenticate" => ClientEvent::Authenticate(read(data)?),
+        "joinRoom" => ClientEvent::JoinRoom(read(data)?),
+        "leaveRoom" => ClientEvent::LeaveRoom(read(data)?),
+        "sendMessage" => {
+            let msg: SendMessage = read(data)?;
+            msg.draft.validate()?;
+            ClientEvent::SendMessage(msg)
+        }
+        "heartbeat" => ClientEvent::Heartbeat,
+        "typing" => ClientEvent::Typing(read(data)?),
+        "markRead" => ClientEvent::MarkRead(read(data)?),
+        _ => return Err(ApiError::new(Code::UnknownEvent)),
+    })
+}
+
+fn read<T: DeserializeOwned>(data: &str) -> Result<T, ApiError> {
+    serde_json::from_str(data).map_err(|e| ApiError::field("data", without_place(&e)))
+}
+
+/// A frame is one line to its sender: where in it serde stopped helps nobody.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+fn bad_frame(text: &str, error: &serde_json::Error) -> BadRequest {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        id: RequestId,
+    }
+    let id = serde_json::from_str(text).ok().map(|only: OnlyId| only.id);
+    let code = match error.classify() {
+        serde_json::error::Category::Data => Code::BadFrame,
+        _ => Code::InvalidJson,
+    };
+    let error = ApiError::with_detail(code, without_place(error));
+    BadRequest::Frame { id, error }
+}
+
+fn read_client_msg_id(data: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OnlyClientMsgId {
+        client_msg_id: String,
+    }
+    let only: OnlyClientMsgId = serde_json::from_str(data).ok()?;
+    (only.client_msg_id.chars().count() <= MAX_REQUEST_ID_CHARS).then_some(only.client_msg_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+    fn outcome(text: &str) -> String {
+        match parse(text) {
+            Ok(request) => format!("{:?}", request.event)
+                .split(['(', ' '])
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+            Err(BadRequest::Frame { error, .. }) => format!("frame {}", error.code.as_str()),
+            Err(BadRequest::Refused { error, .. }) => format!("refused {}", error.code.as_str()),
+            Err(BadRequest::Send {
+                error,
+                client_msg_id,
+                ..
+            }) => format!("send {} {client_msg_id:?}", error.code.as_str()),
+        }
+    }
+
+    #[test]
+    fn frames_are_read_or_refused() {
+        let check = |text: &str, expected: &str| assert_eq!(outcome(text), expected, "{text}");
+        check(r#"{"event":"heartbeat"}"#, "Heartbeat");
+        check(
+            r#"{"event":"heartbeat","data":null,"id":null}"#,
+            "Heartbeat",
+        );
+        check(
+            r#"{"event":"heartbeat","data":{"x":1},"more":2}"#,
+            "Heartbeat",
+        );
+        check(
+            &format!(
+                r#"{{"event":"joinRoom","data":{{"roomId":"{ROOM}","after":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}}}}"#
+            ),
+            "JoinRoom",
+        );
+        check(
+            &format!(r#"{{"event":"joinRoom","data":{{"roomId":"{ROOM}","after":7}}}}"#),
+            "JoinRoom",
+        );
+        check(
+            &format!(r#"{{"event":"joinRoom","data":{{"roomId":"{ROOM}","after":-1}}}}"#),
+            "refused VALIDATION_FAILED",
+        );
+        check(r#"{"event":"joinRoom"}"#, "refused VALIDATION_FAILED");
+        check(r#"{"event":"fly","data":{}}"#, "refused UNKNOWN_EVENT");
+        check("{", "frame INVALID_JSON");
+        check("1e400", "frame INVALID_JSON");
+        check("[]", "frame BAD_FRAME");
+        check("null", "frame BAD_FRAME");
+        check(r#""x""#, "frame BAD_FRAME");
+        check(
+            r#"{"event":"heartbeat","event":"heartbeat"}"#,
+            "frame BAD_FRAME",
+        );
+        check(r#"{"event":"heartbeat","id":{}}"#, "frame BAD_FRAME");
+        check(r#"{"event":"heartbeat","data":[]}"#, "frame BAD_FRAME");
+        check(r#"{"event":1}"#, "frame BAD_FRAME");
+    }
+
+    #[test]
+    fn a_bad_message_is_answered_under_its_own_id() {
+        let check = |fields: &str, expected: &str| {
+            let text = format!(
+                r#"{{"event":"sendMessage","data":{{"roomId":"{ROOM}","clientMsgId":"{ROOM}",{fields}}}}}"#
+            );
+            assert_eq!(outcome(&text), expected, "{fields}");
+        };
+        let failed = format!("send VALIDATION_FAILED Some({ROOM:?})");
+        check(r#""type":"TEXT","content":"hello""#, "SendMessage");
+        check(r#""content":"hello""#, "SendMessage");
+        check(r#""type":"SYSTEM","content":"x""#, &failed);
+        check(r#""content":"""#, &failed);
+        check(r#""content":"a\u0000b""#, &failed);
+        check(r#""content":"\ud800""#, &failed);
+        check(&format!(r#""content":"{}""#, "x".repeat(5_001)), &failed);
+        assert_eq!(
+            outcome(r#"{"event":"sendMessage","data":{"clientMsgId":["x"]}}"#),
+            "send VALIDATION_FAILED None"
+        );
+    }
+
+    #[test]
+    fn the_id_of_a_bad_frame_is_kept_where_it_can_be_read() {
+        let Err(BadRequest::Frame { id, .. }) = parse(r#"{"id":"a","data":[]}"#) else {
+            panic!("a frame without an event is bad");
+        };
+        assert_eq!(id, Some(RequestId::Text("a".into())));
+    }
+}

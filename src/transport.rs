@@ -1,0 +1,3 @@
+//! How sessions reach the network. The only importer of `actix-web-actors`.
+
+pub mod websocket;
