@@ -74,6 +74,10 @@ impl Slices {
     #[must_use]
     pub fn all(&self) -> Vec<Addr<RoomRegistry>> {
         let registries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        registries.iter().filter(|addr| addr.connected()).cloned().collect()
+        registries
+            .iter()
+            .filter(|addr| addr.connected())
+            .cloned()
+            .collect()
     }
 }

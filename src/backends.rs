@@ -40,7 +40,10 @@ impl Backends {
             ingested: offsets.first().map_or(0, |(_, next)| *next),
         };
         let log = LocalLog::open(dir.path(), expected)?;
-        store.bind_log(log.id()).await.context("the data folder's two files do not match")?;
+        store
+            .bind_log(log.id())
+            .await
+            .context("the data folder's two files do not match")?;
         Ok(Self {
             store,
             log: MessageLog::Local(log),

@@ -124,7 +124,11 @@ mod tests {
     #[test]
     fn a_message_is_placed_by_its_seq() {
         let check = |last, seq, duplicate, expected| {
-            assert_eq!(arrival(Seq(last), Seq(seq), duplicate), expected, "{last} {seq}");
+            assert_eq!(
+                arrival(Seq(last), Seq(seq), duplicate),
+                expected,
+                "{last} {seq}"
+            );
         };
         check(0, 1, false, Arrival::Next);
         check(4, 5, true, Arrival::Next);

@@ -80,7 +80,11 @@ impl Limits {
     pub fn open_socket(self: &Arc<Self>, user_id: UserId) -> Option<SocketPermit> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let count = sockets.entry(user_id).or_insert(0);
-        if self.config.sockets_per_user.is_some_and(|most| *count >= most) {
+        if self
+            .config
+            .sockets_per_user
+            .is_some_and(|most| *count >= most)
+        {
             return None;
         }
         *count += 1;
@@ -191,7 +195,11 @@ mod tests {
         let limits = Limits::new(LimitConfig::default());
         let user = UserId::random();
         assert!((0..20).all(|_| limits.check_send(user).is_ok()));
-        assert!(limits.check_send(user).is_err_and(|wait| wait > Duration::ZERO));
+        assert!(
+            limits
+                .check_send(user)
+                .is_err_and(|wait| wait > Duration::ZERO)
+        );
         assert!(limits.check_send(UserId::random()).is_ok(), "another user");
     }
 

@@ -104,7 +104,10 @@ pub struct Record {
 #[derive(Debug)]
 pub enum IngestEvent {
     /// Consecutive records of one partition, never empty.
-    Records { partition: u32, records: Vec<Record> },
+    Records {
+        partition: u32,
+        records: Vec<Record>,
+    },
     /// The reader has failed and will not yield more: open another.
     Failed(String),
 }

@@ -221,7 +221,7 @@ fn register_actor(kind: ActorKind) -> ActorMetrics {
 }
 
 impl Metrics {
-    /// Counts a `messageFailed` or its REST counterpart.
+    /// Counts a `messageFailed`.
     pub fn failed(&self, code: Code) {
         let at = Code::ALL.iter().position(|known| *known == code);
         self.failed[at.expect("ALL holds every code")].increment(1);

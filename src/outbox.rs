@@ -387,7 +387,8 @@ impl State {
             next.is_some_and(|frame| have + frame.bytes.len() <= MAX_WRITE_BYTES)
         };
         let bytes = if fits(self.frames.front(), first.bytes.len()) {
-            let mut write = BytesMut::with_capacity(self.bytes.min(MAX_WRITE_BYTES) + first.bytes.len());
+            let mut write =
+                BytesMut::with_capacity(self.bytes.min(MAX_WRITE_BYTES) + first.bytes.len());
             write.extend_from_slice(&first.bytes);
             while fits(self.frames.front(), write.len()) {
                 let next = self.frames.pop_front().expect("it was just looked at");

@@ -77,7 +77,9 @@ impl Presence {
     /// When presence is unavailable.
     pub async fn online(&self, users: &[UserId]) -> Result<Vec<bool>, PresenceUnavailable> {
         match self {
-            Self::Memory(presence) => Ok(users.iter().map(|user| presence.is_online(*user)).collect()),
+            Self::Memory(presence) => {
+                Ok(users.iter().map(|user| presence.is_online(*user)).collect())
+            }
         }
     }
 

@@ -9,7 +9,12 @@ use std::{
 };
 
 use actix::{Actor, Addr, System};
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::Compress, web::Data};
+use actix_web::{
+    App, HttpServer,
+    dev::ServerHandle,
+    middleware::{Compress, from_fn},
+    web::Data,
+};
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -25,7 +30,7 @@ use crate::{
         persistor::PersistorActor,
         presence::{PresenceActor, PresenceHandle},
         room::RoomParts,
-        room_registry::{DrainSockets, RoomRegistry},
+        room_registry::{AwaitEmpty, DrainSockets, RoomRegistry},
         supervision::Supervisor,
     },
     auth::{Authenticator, LoginFailures, Passwords, Tokens},
@@ -138,7 +143,12 @@ impl Running {
                 spread: DRAIN_SPREAD,
             })
         });
-        let sockets: Vec<_> = join_all(draining).await.into_iter().flatten().flatten().collect();
+        let sockets: Vec<_> = join_all(draining)
+            .await
+            .into_iter()
+            .flatten()
+            .flatten()
+            .collect();
         if !sockets.is_empty() {
             sockets_gone(&registries).await;
         }
@@ -146,7 +156,10 @@ impl Running {
         // Presence is a hint: its deadlines heal what is missed here.
         let _ = timeout(FLUSH_TIMEOUT, leaving).await;
         self.http.stop(true).await;
-        if timeout(FLUSH_TIMEOUT, self.backends.log.close()).await.is_err() {
+        if timeout(FLUSH_TIMEOUT, self.backends.log.close())
+            .await
+            .is_err()
+        {
             log::error!("the log did not write everything in time: it will at the next start");
         }
         self.backends.store.close().await;
@@ -161,7 +174,8 @@ impl Running {
 async fn sockets_gone(registries: &[Addr<RoomRegistry>]) {
     let all_gone = async {
         for registry in registries {
-            let _ = registry.send(crate::actors::room_registry::SocketsGone).await;
+            metrics::get().actor(ActorKind::RoomRegistry).sent();
+            let _ = registry.send(AwaitEmpty).await;
         }
     };
     let _ = timeout(DRAIN_SPREAD + DRAIN_LINGER, all_gone).await;
@@ -175,17 +189,18 @@ async fn start_actors(
 ) -> anyhow::Result<Gateway> {
     let store = backends.store.clone();
     let installation = store.installation().await?;
-    let tokens = Tokens::new(backends.secret.clone(), &config.tokens);
+    let tokens = Tokens::new(&backends.secret, &config.tokens);
     let passwords = Passwords::new(config.tokens.bcrypt_cost);
     let auth = Authenticator::new(tokens.clone(), store.clone());
-    auth.load(Timestamp::now()).await.context("revoked tokens cannot be read")?;
+    auth.load(Timestamp::now())
+        .await
+        .context("revoked tokens cannot be read")?;
     let memberships = Memberships::new(store.clone());
     let server_id = ServerId::random();
-    let demo = match backends.is_demo {
-        true => Some(Demo::prepare(&store, &passwords).await?),
-        false => None,
-    };
-    let persistors = (0..PERSISTORS).map(|_| supervise_persistor(backends)).collect();
+    let demo = backends.is_demo.then(Demo::default);
+    let persistors = (0..PERSISTORS)
+        .map(|_| supervise_persistor(backends))
+        .collect();
     let presence = supervise_presence(backends, slices);
     let bridge = supervise_bridge(BridgeParts {
         log: backends.log.clone(),
@@ -224,9 +239,10 @@ fn supervise_persistor(backends: &Backends) -> Reference<PersistorActor> {
 
 fn supervise_presence(backends: &Backends, slices: &Slices) -> PresenceHandle {
     let (presence, slices) = (backends.presence.clone(), slices.clone());
-    PresenceHandle::new(Supervisor::start_child(ActorKind::Presence, move |guardian| {
-        PresenceActor::new(presence.clone(), slices.clone(), guardian).start()
-    }))
+    PresenceHandle::new(Supervisor::start_child(
+        ActorKind::Presence,
+        move |guardian| PresenceActor::new(presence.clone(), slices.clone(), guardian).start(),
+    ))
 }
 
 fn supervise_bridge(parts: BridgeParts) -> Reference<KafkaBridge> {
@@ -250,7 +266,8 @@ fn serve_http(
             .app_data(Data::new(registry))
             .configure(http::configure)
             .wrap(Compress::default())
-            .wrap(http::middleware(&gateway.config.http))
+            .wrap(http::cors(&gateway.config.http))
+            .wrap(from_fn(http::guard))
     })
     .on_connect(http::socket::accepted)
     .client_request_timeout(HEADER_TIMEOUT)
@@ -308,6 +325,7 @@ async fn keep_house(gateway: Data<Gateway>) {
     loop {
         ticks.tick().await;
         gateway.limits.forget_idle();
+        gateway.auth.forget_expired(Timestamp::now());
         if let Err(error) = gateway.store.forget_expired(Timestamp::now()).await {
             log::warn!(error:%; "expired invites and revocations are not forgotten yet");
         }
@@ -335,7 +353,9 @@ pub fn block_on(serve: impl Future<Output = anyhow::Result<()>> + 'static) -> an
     system.runtime().spawn(async move {
         let result = serve.await;
         let code = i32::from(result.is_err());
-        *ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
+        *ended
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
         System::current().stop_with_code(code);
     });
     let code = system.run_with_code()?;

@@ -134,13 +134,19 @@ impl Actor for KafkaBridge {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        metrics::get().actor(ActorKind::KafkaBridge).count.increment(1.0);
+        metrics::get()
+            .actor(ActorKind::KafkaBridge)
+            .count
+            .increment(1.0);
         ctx.spawn(ingest::run(self.parts.clone()).into_actor(self));
         ctx.spawn(broadcast::run(self.parts.clone()).into_actor(self));
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        metrics::get().actor(ActorKind::KafkaBridge).count.decrement(1.0);
+        metrics::get()
+            .actor(ActorKind::KafkaBridge)
+            .count
+            .decrement(1.0);
         self.guardian.child_down();
     }
 }
@@ -211,7 +217,10 @@ impl BridgeHandle {
     ///
     /// # Errors
     /// `UNAVAILABLE` when it is not stored, or when that is unknown: repeating is safe.
-    pub fn append(&self, msg: &SubmittedMessage) -> impl Future<Output = Result<(), ApiError>> + use<> {
+    pub fn append(
+        &self,
+        msg: &SubmittedMessage,
+    ) -> impl Future<Output = Result<(), ApiError>> + use<> {
         let began = Instant::now();
         let (reply, answer) = oneshot::channel();
         let record = NewRecord {
@@ -224,12 +233,14 @@ impl BridgeHandle {
         if sent.is_ok() {
             metrics::get().actor(ActorKind::KafkaBridge).sent();
         }
-        let task = actix::spawn(async move {
-            sent.map_err(|_| AppendError::Refused("too many messages wait".into()))?;
-            let appended = timeout(ACCEPT_TIMEOUT, acknowledged(answer)).await;
-            appended.unwrap_or_else(|_| Err(AppendError::Unknown("it took too long".into())))
-        }
-        .map(move |appended| count(appended, began)));
+        let task = actix::spawn(
+            async move {
+                sent.map_err(|_| AppendError::Refused("too many messages wait".into()))?;
+                let appended = timeout(ACCEPT_TIMEOUT, acknowledged(answer)).await;
+                appended.unwrap_or_else(|_| Err(AppendError::Unknown("it took too long".into())))
+            }
+            .map(move |appended| count(appended, began)),
+        );
         async move {
             task.await
                 .unwrap_or_else(|_| Err(ApiError::unavailable("the server stops")))

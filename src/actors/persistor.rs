@@ -54,11 +54,17 @@ impl Actor for PersistorActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        metrics::get().actor(ActorKind::Persistor).count.increment(1.0);
+        metrics::get()
+            .actor(ActorKind::Persistor)
+            .count
+            .increment(1.0);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        metrics::get().actor(ActorKind::Persistor).count.decrement(1.0);
+        metrics::get()
+            .actor(ActorKind::Persistor)
+            .count
+            .decrement(1.0);
         self.guardian.child_down();
     }
 }
@@ -103,7 +109,9 @@ fn count(outcome: &RecordOutcome) {
     match outcome {
         RecordOutcome::New(_) => metrics.persisted.increment(1),
         RecordOutcome::Duplicate(_) => metrics.duplicate.increment(1),
-        RecordOutcome::Dead { replayed: false, .. } => metrics.dead_lettered.increment(1),
+        RecordOutcome::Dead {
+            replayed: false, ..
+        } => metrics.dead_lettered.increment(1),
         RecordOutcome::Replayed(_) | RecordOutcome::Dead { replayed: true, .. } => {
             metrics.replayed.increment(1);
         }

@@ -156,7 +156,10 @@ impl Actor for PresenceActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        metrics::get().actor(ActorKind::Presence).count.increment(1.0);
+        metrics::get()
+            .actor(ActorKind::Presence)
+            .count
+            .increment(1.0);
         ctx.add_stream(ReceiverStream::new(self.presence.signals()));
         ctx.run_interval(SWEEP_INTERVAL, |this, ctx| {
             let presence = this.presence.clone();
@@ -169,7 +172,10 @@ impl Actor for PresenceActor {
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        metrics::get().actor(ActorKind::Presence).count.decrement(1.0);
+        metrics::get()
+            .actor(ActorKind::Presence)
+            .count
+            .decrement(1.0);
         self.guardian.child_down();
     }
 }
@@ -227,7 +233,11 @@ async fn tell_if_offline(presence: Presence, user_id: UserId) {
 impl Handler<AnnounceOnline> for PresenceActor {
     type Result = ();
 
-    fn handle(&mut self, AnnounceOnline { room_id, user_id }: AnnounceOnline, ctx: &mut Context<Self>) {
+    fn handle(
+        &mut self,
+        AnnounceOnline { room_id, user_id }: AnnounceOnline,
+        ctx: &mut Context<Self>,
+    ) {
         let _handling = metrics::get().actor(ActorKind::Presence).handle();
         let known = self.announced.get(&user_id);
         if !known.is_some_and(|rooms| rooms.contains(&room_id)) {
@@ -344,7 +354,10 @@ impl PresenceHandle {
     pub async fn leave_all(&self, sockets: Vec<(UserId, SessionId)>) {
         let leaving = sockets.into_iter().map(|(user_id, session_id)| {
             metrics::get().actor(ActorKind::Presence).sent();
-            self.0.get().send(SocketGone { user_id, session_id })
+            self.0.get().send(SocketGone {
+                user_id,
+                session_id,
+            })
         });
         join_all(leaving).await;
     }

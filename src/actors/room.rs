@@ -45,7 +45,7 @@ use crate::{
 pub const MAILBOX: usize = 256;
 
 /// Messages read at a time to fill a hole.
-const FILL_PAGE: u32 = 100;
+const FILL_PAGE: usize = 100;
 
 /// How long to wait before a hole is read again.
 const FILL_RETRY: Duration = Duration::from_millis(250);
@@ -190,16 +190,14 @@ impl Actor for RoomActor {
         ctx.set_mailbox_capacity(MAILBOX);
         metrics::get().actor(ActorKind::Room).count.increment(1.0);
         let waking = wake(self.parts.store.clone(), self.room_id);
-        ctx.wait(waking.into_actor(self).map(|woken, this, ctx| {
-            match woken {
-                Ok(head) => {
-                    this.last = head;
-                    this.heard = head;
-                }
-                Err(error) => {
-                    log::warn!(error:%; "a room cannot wake");
-                    ctx.stop();
-                }
+        ctx.wait(waking.into_actor(self).map(|woken, this, ctx| match woken {
+            Ok(head) => {
+                this.last = head;
+                this.heard = head;
+            }
+            Err(error) => {
+                log::warn!(error:%; "a room cannot wake");
+                ctx.stop();
             }
         }));
     }
@@ -245,7 +243,8 @@ impl Handler<Detach> for RoomActor {
 
     fn handle(&mut self, Detach(session_id): Detach, _: &mut Context<Self>) {
         let _handling = metrics::get().actor(ActorKind::Room).handle();
-        self.attached.retain(|attached| attached.session_id != session_id);
+        self.attached
+            .retain(|attached| attached.session_id != session_id);
     }
 }
 
@@ -394,7 +393,11 @@ impl RoomActor {
         let (store, room_id) = (self.parts.store.clone(), self.room_id);
         let after = PageCursor::AfterSeq(self.last);
         let reading = async move { store.messages(room_id, after, FILL_PAGE).await };
-        ctx.spawn(reading.into_actor(self).map(|page, this, ctx| this.filled(page, ctx)));
+        ctx.spawn(
+            reading
+                .into_actor(self)
+                .map(|page, this, ctx| this.filled(page, ctx)),
+        );
     }
 
     fn filled(&mut self, page: Result<MessagePage, StoreError>, ctx: &mut Context<Self>) {
@@ -437,7 +440,8 @@ impl RoomActor {
 
     fn attach(&mut self, outbox: Arc<Outbox>, user_id: UserId, generation: u64) {
         let session_id = outbox.session_id;
-        self.attached.retain(|attached| attached.session_id != session_id);
+        self.attached
+            .retain(|attached| attached.session_id != session_id);
         self.idle = false;
         self.attached.push(Attached {
             session_id,

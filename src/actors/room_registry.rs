@@ -7,7 +7,7 @@
 //! | [`DeliverBatch`], [`ApplyEvent`] | KafkaBridge | tell | – | mailbox full: the bridge waits |
 //! | [`RoomSignal`] | PresenceActor | tell | – | mailbox full: dropped |
 //! | [`ChildDown`] | RoomActor | tell | – | never |
-//! | [`DrainSockets`] | server | ask | the sockets that were open | – |
+//! | [`DrainSockets`], [`AwaitEmpty`] | server | ask | the sockets that were open; nothing, late | – |
 //!
 //! It also runs the slice's one sweep: pings, silent, stalled, expired and closing sockets, the
 //! rooms' heads. When it panics the process ends: it has no state that could be built anew.
@@ -22,6 +22,7 @@ use std::{
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
 use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
+use tokio::sync::oneshot;
 
 use super::{
     room::{ApplyRoomEvent, CheckHead, DeliverPersisted, RoomActor, RoomParts, RoomSignal},
@@ -55,6 +56,8 @@ pub struct RoomRegistry {
     by_user: FxHashMap<UserId, Vec<SessionId>>,
     departures: Vec<Departure>,
     sweeps: u64,
+    /// Who waits until no session is left.
+    empty_waiters: Vec<oneshot::Sender<()>>,
 }
 
 struct RoomEntry {
@@ -91,6 +94,7 @@ impl RoomRegistry {
             by_user: FxHashMap::default(),
             departures: Vec::new(),
             sweeps: 0,
+            empty_waiters: Vec::new(),
         }
     }
 }
@@ -138,17 +142,28 @@ pub struct DrainSockets {
     pub spread: Duration,
 }
 
+/// Waits until no socket is left. Sent by the server while it drains.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AwaitEmpty;
+
 impl Actor for RoomRegistry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        metrics::get().actor(ActorKind::RoomRegistry).count.increment(1.0);
+        metrics::get()
+            .actor(ActorKind::RoomRegistry)
+            .count
+            .increment(1.0);
         ctx.run_interval(sweep::INTERVAL, Self::sweep);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        metrics::get().actor(ActorKind::RoomRegistry).count.decrement(1.0);
+        metrics::get()
+            .actor(ActorKind::RoomRegistry)
+            .count
+            .decrement(1.0);
         if std::thread::panicking() {
             give_up(ActorKind::RoomRegistry);
         }
@@ -214,6 +229,9 @@ impl RoomRegistry {
                 }
             }
             self.parts.presence.gone(user_id, session_id);
+        }
+        if self.sessions.is_empty() {
+            self.empty_waiters.clear();
         }
     }
 
@@ -324,11 +342,15 @@ impl Handler<ChildDown<RoomId>> for RoomRegistry {
     fn handle(&mut self, down: ChildDown<RoomId>, ctx: &mut Context<Self>) {
         let room_id = down.child;
         // Another may have been started since.
-        let Some(room) = self.rooms.get(&room_id) else { return };
+        let Some(room) = self.rooms.get(&room_id) else {
+            return;
+        };
         if room.addr.connected() {
             return;
         }
-        let Some(room) = self.rooms.remove(&room_id) else { return };
+        let Some(room) = self.rooms.remove(&room_id) else {
+            return;
+        };
         if down.panicked {
             self.revive(room_id, room.deaths, ctx);
         }

@@ -38,7 +38,9 @@ use crate::{
         AUTH_TIMEOUT, HEARTBEAT_INTERVAL, MAX_FRAME_BYTES, MAX_REPLAY,
         client::{self, BadRequest, ClientEvent, MarkRead, Request, RequestId, TypingState},
         close::CloseCode,
-        server::{ErrorFrame, HeartbeatAck, MessageFailed, ReadUpdated, Ready, ReadyLimits, ServerEvent},
+        server::{
+            ErrorFrame, HeartbeatAck, MessageFailed, ReadUpdated, Ready, ReadyLimits, ServerEvent,
+        },
     },
     store::{ReadMark, Standing, StoreError},
     transport::websocket::Connection,
@@ -129,7 +131,10 @@ impl SessionActor {
     /// The socket is open.
     pub(crate) fn opened(&mut self, ctx: &mut SessionContext) {
         metrics::get().sockets.increment(1.0);
-        metrics::get().actor(ActorKind::Session).count.increment(1.0);
+        metrics::get()
+            .actor(ActorKind::Session)
+            .count
+            .increment(1.0);
         let register = RegisterSession {
             addr: ctx.address(),
             outbox: Arc::clone(&self.outbox),
@@ -156,10 +161,17 @@ impl SessionActor {
     /// The socket has closed.
     pub(crate) fn closed(&mut self) {
         metrics::get().sockets.decrement(1.0);
-        metrics::get().actor(ActorKind::Session).count.decrement(1.0);
+        metrics::get()
+            .actor(ActorKind::Session)
+            .count
+            .decrement(1.0);
         self.outbox.end();
         // On a full mailbox the registry's sweep finds the outbox at its end.
-        if self.registry.try_send(SessionGone(self.outbox.session_id)).is_ok() {
+        if self
+            .registry
+            .try_send(SessionGone(self.outbox.session_id))
+            .is_ok()
+        {
             metrics::get().actor(ActorKind::RoomRegistry).sent();
         }
     }
@@ -170,7 +182,13 @@ impl SessionActor {
         fail_point!("session-actor");
         match (client::parse(text), self.identity.is_some()) {
             (Ok(request), true) => self.request(request, ctx),
-            (Ok(Request { id, event: ClientEvent::Authenticate(auth) }), false) => {
+            (
+                Ok(Request {
+                    id,
+                    event: ClientEvent::Authenticate(auth),
+                }),
+                false,
+            ) => {
                 metrics::get().frame_in("authenticate");
                 self.authenticate(auth.token, id, ctx);
             }
@@ -258,7 +276,7 @@ impl SessionActor {
         let gateway = self.gateway.clone();
         let asking = async move { gateway.auth.authenticate(&token).await };
         // Whatever the client sends meanwhile waits: it may need to know who that is.
-        ctx.wait(asking.into_actor(self).map(|identity, this, _| {
+        ctx.wait(asking.into_actor(self).map(move |identity, this, _| {
             match (identity, &this.identity) {
                 (Ok(identity), Some(known)) if identity.user_id != known.user_id => {
                     let error = "a socket stays with its user: open another";
@@ -325,7 +343,9 @@ impl SessionActor {
         let asking = async move {
             let standing = gateway.memberships.standing(typing.room_id, user_id).await;
             require_member(standing)?;
-            gateway.presence.typing(typing.room_id, user_id, typing.is_typing);
+            gateway
+                .presence
+                .typing(typing.room_id, user_id, typing.is_typing);
             Ok(())
         };
         ctx.spawn(asking.into_actor(self).map(move |outcome, this, _| {
@@ -344,7 +364,9 @@ impl SessionActor {
                 last_read_message_id,
             } = mark;
             require_member(gateway.memberships.standing(room_id, user_id).await)?;
-            let marked = gateway.store.mark_read(room_id, user_id, last_read_message_id);
+            let marked = gateway
+                .store
+                .mark_read(room_id, user_id, last_read_message_id);
             let last_read_message_id = match marked.await.map_err(unavailable)? {
                 ReadMark::Moved(last_read_message_id) => {
                     let moved = Event::ReadMoved {
@@ -365,9 +387,13 @@ impl SessionActor {
                 last_read_message_id,
             })
         };
-        ctx.spawn(marking.into_actor(self).map(move |outcome, this, _| match outcome {
-            Ok(updated) => this.outbox.reply(&ServerEvent::ReadUpdated(updated), id.as_ref()),
-            Err(error) => this.error(id.as_ref(), &error),
+        ctx.spawn(marking.into_actor(self).map(move |outcome, this, _| {
+            match outcome {
+                Ok(updated) => this
+                    .outbox
+                    .reply(&ServerEvent::ReadUpdated(updated), id.as_ref()),
+                Err(error) => this.error(id.as_ref(), &error),
+            }
         }));
     }
 
@@ -376,7 +402,9 @@ impl SessionActor {
     /// Only called once the socket is authenticated.
     fn user_id(&self) -> UserId {
         let identity = self.identity.as_ref();
-        identity.expect("requests are handled after `admit`").user_id
+        identity
+            .expect("requests are handled after `admit`")
+            .user_id
     }
 
     fn error(&self, id: Option<&RequestId>, error: &ApiError) {
@@ -384,7 +412,12 @@ impl SessionActor {
         self.outbox.reply(&event, id);
     }
 
-    fn message_failed(&self, id: Option<&RequestId>, client_msg_id: Option<&str>, error: &ApiError) {
+    fn message_failed(
+        &self,
+        id: Option<&RequestId>,
+        client_msg_id: Option<&str>,
+        error: &ApiError,
+    ) {
         metrics::get().failed(error.code);
         let event = ServerEvent::MessageFailed(MessageFailed::new(client_msg_id, error));
         self.outbox.reply(&event, id);

@@ -132,10 +132,8 @@ impl<A: Actor<Context = Context<A>>> Handler<ChildDown> for Supervisor<A> {
 /// Ends the process: an actor that everything depends on keeps dying.
 pub fn give_up(kind: ActorKind) {
     log::error!(actor = kind.name(); "actor died too often: the process ends");
-    actix::System::try_current().map_or_else(
-        || std::process::exit(1),
-        |system| system.stop_with_code(1),
-    );
+    actix::System::try_current()
+        .map_or_else(|| std::process::exit(1), |system| system.stop_with_code(1));
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use actix_web::{
 };
 use socket2::{SockRef, Socket};
 
-use super::client_addr;
+use super::{caller::bearer, client_addr, only};
 use crate::{
     actors::{room_registry::RoomRegistry, session::SessionActor},
     auth::Identity,
@@ -57,7 +57,7 @@ pub fn accepted(connection: &dyn std::any::Any, extensions: &mut Extensions) {
 
 /// Registers the route.
 pub fn configure(config: &mut ServiceConfig) {
-    config.service(resource("/ws").get(open));
+    config.service(resource("/ws").get(open).default_service(only("GET")));
 }
 
 async fn open(
@@ -67,7 +67,9 @@ async fn open(
     registry: Data<Addr<RoomRegistry>>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let identity = admit(&request, &gateway).await?;
-    let socket = request.conn_data::<PeerSocket>().map(|peer| Arc::clone(&peer.0));
+    let socket = request
+        .conn_data::<PeerSocket>()
+        .map(|peer| Arc::clone(&peer.0));
     let outbox = Outbox::new(SessionId::random(), socket);
     let registry = Addr::clone(&registry);
     websocket::start(
@@ -97,18 +99,13 @@ async fn admit(request: &HttpRequest, gateway: &Gateway) -> Result<Option<Identi
 
 /// Reads the token from `Authorization`, or from the subprotocol pair that browsers can send.
 fn handshake_token(request: &HttpRequest) -> Option<&str> {
-    let headers = request.headers();
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        // A header that is there but no bearer token is a bad token, not none.
-        let value = value.to_str().unwrap_or_default();
-        let token = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        return Some(token.map_or("", |(_, token)| token.trim()));
-    }
-    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let mut protocols = offered
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(str::trim));
-    protocols.find_map(|protocol| protocol.strip_prefix(BEARER_PROTOCOL))
+    bearer(request).or_else(|| {
+        let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+        let mut protocols = offered
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(',').map(str::trim));
+        protocols.find_map(|protocol| protocol.strip_prefix(BEARER_PROTOCOL))
+    })
 }
 
 /// Browsers send `Origin`: it must be on the list, or, with no list, this host itself.
@@ -124,7 +121,10 @@ fn is_allowed_origin(request: &HttpRequest, allowed: &[String]) -> bool {
     }
     let host = request.headers().get(header::HOST);
     let host = host.and_then(|host| host.to_str().ok());
-    let is_same = |host| origin.split_once("://").is_some_and(|(_, rest)| rest == host);
+    let is_same = |host| {
+        origin
+            .split_once("://")
+            .is_some_and(|(_, rest)| rest == host)
+    };
     host.is_some_and(is_same)
 }
-

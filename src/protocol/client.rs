@@ -173,6 +173,11 @@ struct Envelope<'a> {
 /// # Errors
 /// [`BadRequest`] says how the client is answered.
 pub fn parse(text: &str) -> Result<Request, BadRequest> {
+    // serde would take an array for an object, field by field.
+    if text.trim_start().starts_with('[') {
+        let error = ApiError::with_detail(Code::BadFrame, "a frame must be an object");
+        return Err(BadRequest::Frame { id: None, error });
+    }
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|e| bad_frame(text, &e))?;
     let id = envelope.id;
     if matches!(&id, Some(RequestId::Text(id)) if id.chars().count() > MAX_REQUEST_ID_CHARS) {

@@ -130,7 +130,9 @@ impl Actor for SessionActor {
 impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     fn handle(&mut self, frame: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         if let Ok(Message::Close(reason)) = frame {
-            return self.outbox.answer_close(Frame::control(wire::echo_close(reason)));
+            return self
+                .outbox
+                .answer_close(Frame::control(wire::echo_close(reason)));
         }
         if !self.outbox.is_open() {
             return;
@@ -213,4 +215,3 @@ where
         self.outbox.poll_take(cx).map(|bytes| bytes.map(Ok))
     }
 }
-

@@ -174,10 +174,7 @@ fn append(parts: &BridgeParts, record: NewRecord) -> impl Future<Output = ()> + 
     async move {
         let Err(error) = first.await else { return };
         log::warn!(error:%; "a record is not published yet");
-        let again = || {
-            let appending = log.append(record.clone());
-            async move { appending.await }
-        };
+        let again = || log.append(record.clone());
         let _: Result<(), AppendError> = again.retry(backoff()).await;
     }
 }
@@ -192,7 +189,9 @@ fn persisted_record(msg: &PersistedMessage) -> NewRecord {
 }
 
 fn dead_letter(partition: u32, record: &Record, reason: &str) -> NewRecord {
-    let value = record.value.slice(..record.value.len().min(DEAD_LETTER_BYTES));
+    let value = record
+        .value
+        .slice(..record.value.len().min(DEAD_LETTER_BYTES));
     NewRecord {
         topic: Topic::DeadLetters,
         key: String::new(),

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
 
-use super::{CheckHead, DEPARTURE_TTL, DrainSockets, RoomRegistry, SessionEntry};
+use super::{AwaitEmpty, CheckHead, DEPARTURE_TTL, DrainSockets, RoomRegistry, SessionEntry};
 use crate::{
     clock::Timestamp,
     ids::{RoomId, Seq, SessionId, UserId},
@@ -89,7 +91,10 @@ impl RoomRegistry {
     }
 
     fn touch_presence(&self) {
-        let open = self.sessions.iter().filter(|(_, entry)| entry.outbox.is_open());
+        let open = self
+            .sessions
+            .iter()
+            .filter(|(_, entry)| entry.outbox.is_open());
         let alive: Vec<(UserId, SessionId)> = open
             .filter_map(|(id, entry)| Some((entry.identity.as_ref()?.user_id, *id)))
             .collect();
@@ -104,7 +109,11 @@ impl RoomRegistry {
         }
         let store = self.parts.store.clone();
         let asking = async move { store.heads(rooms).await };
-        ctx.spawn(asking.into_actor(self).map(|heads, this, _| this.tell_heads(heads)));
+        ctx.spawn(
+            asking
+                .into_actor(self)
+                .map(|heads, this, _| this.tell_heads(heads)),
+        );
     }
 
     fn tell_heads(&mut self, heads: Result<Vec<(RoomId, Seq)>, StoreError>) {
@@ -157,7 +166,9 @@ impl Handler<DrainSockets> for RoomRegistry {
 
     fn handle(&mut self, drain: DrainSockets, _: &mut Context<Self>) -> Self::Result {
         let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
-        let count = u32::try_from(self.sessions.len()).unwrap_or(u32::MAX).max(1);
+        let count = u32::try_from(self.sessions.len())
+            .unwrap_or(u32::MAX)
+            .max(1);
         let step = drain.spread / count;
         let mut leaves = Instant::now();
         let mut sockets = Vec::new();
@@ -169,5 +180,19 @@ impl Handler<DrainSockets> for RoomRegistry {
             }
         }
         sockets
+    }
+}
+
+impl Handler<AwaitEmpty> for RoomRegistry {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: AwaitEmpty, _: &mut Context<Self>) -> Self::Result {
+        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
+        let (waiter, empty) = oneshot::channel();
+        if !self.sessions.is_empty() {
+            self.empty_waiters.push(waiter);
+        }
+        // Dropping the waiter is the signal.
+        Box::pin(empty.map(drop))
     }
 }

@@ -20,7 +20,11 @@ struct Recent(VecDeque<Instant>);
 impl Recent {
     /// Notes a moment; returns how many lie within the window, this one included.
     fn note(&mut self, now: Instant, window: Duration) -> usize {
-        while self.0.front().is_some_and(|at| now.duration_since(*at) > window) {
+        while self
+            .0
+            .front()
+            .is_some_and(|at| now.duration_since(*at) > window)
+        {
             self.0.pop_front();
         }
         self.0.push_back(now);
@@ -58,13 +62,19 @@ mod tests {
         let window = Duration::from_secs(60);
         assert_eq!(recent.note(start, window), 1);
         assert_eq!(recent.note(start + window, window), 2);
-        assert_eq!(recent.note(start + window + Duration::from_secs(1), window), 2);
+        assert_eq!(
+            recent.note(start + window + Duration::from_secs(1), window),
+            2
+        );
     }
 
     #[test]
     fn the_fourth_bad_frame_and_the_hundredth_refusal_close() {
         let mut faults = Faults::default();
-        assert_eq!((0..4).map(|_| faults.bad_frame()).collect::<Vec<_>>(), [false, false, false, true]);
+        assert_eq!(
+            (0..4).map(|_| faults.bad_frame()).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
         assert_eq!((0..100).filter(|_| faults.refused()).count(), 1);
     }
 }

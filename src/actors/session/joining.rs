@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Messages read at a time by a replay.
-const REPLAY_PAGE: u32 = 50;
+const REPLAY_PAGE: usize = 50;
 
 /// Joins and leaves of one room that wait for the one under way.
 const MAX_WAITING: usize = 16;
@@ -87,7 +87,11 @@ impl SessionActor {
         };
         if slot.busy {
             self.outbox.end_room(room_id);
-        } else if slot.attached.as_ref().is_some_and(|room| room.generation <= generation) {
+        } else if slot
+            .attached
+            .as_ref()
+            .is_some_and(|room| room.generation <= generation)
+        {
             self.rooms.remove(&room_id);
         }
     }
@@ -264,7 +268,11 @@ impl Walk {
     }
 
     async fn member(&self) -> Result<(Member, Seq), ApiError> {
-        let standing = self.gateway.store.standing(self.room_id, self.user_id).await;
+        let standing = self
+            .gateway
+            .store
+            .standing(self.room_id, self.user_id)
+            .await;
         match standing.map_err(unavailable)? {
             (Standing::Member(member), head) => Ok((member, head)),
             (Standing::Outsider, _) => Err(ApiError::new(Code::NotMember)),

@@ -1,0 +1,184 @@
+//! Who is calling: tokens, passwords, and which of them still count.
+
+mod failures;
+mod passwords;
+mod tokens;
+
+pub use failures::LoginFailures;
+pub use passwords::{MAX_PASSWORD_BYTES, Passwords};
+pub use tokens::{Claims, IssuedToken, Tokens};
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::sync::Cache;
+
+use crate::{
+    clock::Timestamp,
+    error::{ApiError, Code},
+    ids::{LoginId, UserId},
+    store::{Store, StoreError, TokenState, User},
+};
+
+/// How long an account is believed without asking the store.
+const USER_TTL: Duration = Duration::from_secs(30);
+
+/// Most accounts that are remembered.
+const USER_CAPACITY: u64 = 100_000;
+
+/// Who a token speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub user_id: UserId,
+    /// The login that the token was issued or refreshed from.
+    pub login_id: LoginId,
+    pub display_name: String,
+    /// When the token runs out.
+    pub expires_at: Timestamp,
+    /// The generation of the user's tokens that this one is of.
+    pub generation: u64,
+}
+
+/// Judges tokens: signature, claims, logout, password change, account.
+#[derive(Debug, Clone)]
+pub struct Authenticator {
+    tokens: Tokens,
+    store: Store,
+    users: Cache<UserId, Arc<User>>,
+    /// Grows with every password change, so that a look-up that began before is not kept.
+    changes: Arc<AtomicU64>,
+    revoked: Arc<RwLock<HashMap<LoginId, Timestamp>>>,
+}
+
+impl Authenticator {
+    /// Makes one that knows no revocation yet.
+    #[must_use]
+    pub fn new(tokens: Tokens, store: Store) -> Self {
+        Self {
+            tokens,
+            store,
+            users: Cache::builder()
+                .max_capacity(USER_CAPACITY)
+                .time_to_live(USER_TTL)
+                .build(),
+            changes: Arc::default(),
+            revoked: Arc::default(),
+        }
+    }
+
+    /// Learns the revoked logins whose tokens have not run out; to be called before serving.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn load(&self, now: Timestamp) -> Result<(), StoreError> {
+        let revoked = self.store.revoked_logins(now).await?;
+        self.write_revoked(|known| known.extend(revoked));
+        Ok(())
+    }
+
+    /// Judges a token.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` for a token that does not count, `UNAVAILABLE` when the store is away
+    /// and the account was not seen lately.
+    pub async fn authenticate(&self, token: &str) -> Result<Identity, ApiError> {
+        let claims = self.tokens.verify(token, Timestamp::now());
+        let claims = claims.ok_or_else(unauthenticated)?;
+        let user = self.user(claims.sub).await?;
+        let login_id = claims.login_id();
+        if !counts(user.tokens, claims.generation(), login_id) || self.is_revoked(login_id) {
+            return Err(unauthenticated());
+        }
+        Ok(Identity {
+            user_id: user.id,
+            login_id,
+            display_name: user.display_name.clone(),
+            expires_at: claims.expires_at(),
+            generation: claims.generation(),
+        })
+    }
+
+    async fn user(&self, user_id: UserId) -> Result<Arc<User>, ApiError> {
+        if let Some(user) = self.users.get(&user_id) {
+            return Ok(user);
+        }
+        let before = self.changes.load(Ordering::SeqCst);
+        let found = self.store.user(user_id).await.map_err(|error| {
+            log::warn!(error:%; "a token could not be judged");
+            ApiError::unavailable("the database is unavailable")
+        })?;
+        let user = Arc::new(found.ok_or_else(unauthenticated)?);
+        self.users.insert(user_id, Arc::clone(&user));
+        if self.changes.load(Ordering::SeqCst) != before {
+            self.users.invalidate(&user_id);
+        }
+        Ok(user)
+    }
+
+    /// Ends a login: none of its tokens counts from now on.
+    pub fn revoke_login(&self, login_id: LoginId, expires_at: Timestamp) {
+        self.write_revoked(|revoked| revoked.insert(login_id, expires_at));
+    }
+
+    /// Ends all logins of a user but those of the new generation and the kept one.
+    pub fn revoke_tokens(&self, user_id: UserId, generation: u64, kept_login: LoginId) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        log::info!(user:% = user_id, generation = generation, kept:% = kept_login; "tokens revoked");
+        self.users.invalidate(&user_id);
+    }
+
+    /// Returns whether a login was ended by a logout.
+    #[must_use]
+    pub fn is_revoked(&self, login_id: LoginId) -> bool {
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        revoked.contains_key(&login_id)
+    }
+
+    /// Forgets revocations of tokens that have run out by themselves.
+    pub fn forget_expired(&self, now: Timestamp) {
+        self.write_revoked(|revoked| revoked.retain(|_, expires_at| *expires_at > now));
+    }
+
+    fn write_revoked<R>(&self, change: impl FnOnce(&mut HashMap<LoginId, Timestamp>) -> R) {
+        change(&mut self.revoked.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// A password change leaves the new generation's tokens and those of the login that made it.
+fn counts(state: TokenState, generation: u64, login_id: LoginId) -> bool {
+    generation >= state.generation || state.kept_login == Some(login_id)
+}
+
+fn unauthenticated() -> ApiError {
+    ApiError::with_detail(
+        Code::Unauthenticated,
+        "the token is missing, invalid, expired or revoked",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_change_keeps_the_login_that_made_it() {
+        let (kept, other) = (LoginId::random(), LoginId::random());
+        let state = TokenState {
+            generation: 2,
+            kept_login: Some(kept),
+        };
+        let check = |generation, login, expected| {
+            assert_eq!(counts(state, generation, login), expected, "{generation}");
+        };
+        check(2, other, true);
+        check(1, kept, true);
+        check(1, other, false);
+        check(0, other, false);
+    }
+}

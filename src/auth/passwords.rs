@@ -1,0 +1,122 @@
+//! Passwords: bcrypt, on a bounded pool, so that a flood of logins leaves the chat alone.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::rt::task::spawn_blocking;
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::error::ApiError;
+
+/// Longest password that bcrypt tells from a longer one, in bytes.
+pub const MAX_PASSWORD_BYTES: usize = 71;
+
+/// Most that wait for their turn; more are refused at once.
+const MAX_WAITING: usize = 256;
+
+/// How long somebody waits for a turn.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Hashes and verifies passwords, at most half the machine's cores at a time.
+#[derive(Debug, Clone)]
+pub struct Passwords {
+    cost: u32,
+    turns: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Passwords {
+    /// Makes a pool that hashes at `cost`.
+    #[must_use]
+    pub fn new(cost: u32) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            cost,
+            turns: Arc::new(Semaphore::new((cores / 2).max(1))),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+        }
+    }
+
+    /// Hashes a password of at most [`MAX_PASSWORD_BYTES`].
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when too many wait.
+    pub async fn hash(&self, password: String) -> Result<String, ApiError> {
+        let cost = self.cost;
+        let hashed = self.in_turn(move || bcrypt::non_truncating_hash(password, cost));
+        hashed.await?.map_err(|error| {
+            log::error!(error:%; "a password was not hashed");
+            ApiError::new(crate::error::Code::Internal)
+        })
+    }
+
+    /// Returns whether a password is the one that was hashed.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when too many wait.
+    pub async fn verify(&self, password: String, hash: String) -> Result<bool, ApiError> {
+        // bcrypt repeats a password up to 72 bytes with a U+0000 between, and cuts a longer one.
+        let is_possible = password.len() <= MAX_PASSWORD_BYTES && !password.contains('\0');
+        let verified = self
+            .in_turn(move || bcrypt::verify(password, &hash))
+            .await?;
+        Ok(is_possible && verified.unwrap_or(false))
+    }
+
+    /// Takes as long as [`Self::verify`] where there is no account, and is always wrong.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when too many wait.
+    pub async fn verify_nobody(&self, password: String) -> Result<bool, ApiError> {
+        let salt_and_hash = "CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+        let nobody = format!("$2b${:02}${salt_and_hash}", self.cost);
+        self.verify(password, nobody).await.map(|_| false)
+    }
+
+    async fn in_turn<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, ApiError> {
+        let too_many = || ApiError::unavailable("too many logins at once");
+        let _place = self.waiting.try_acquire().map_err(|_| too_many())?;
+        let turn = timeout(MAX_WAIT, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.map_err(|_| too_many())?.map_err(|_| too_many())?;
+        let done = spawn_blocking(move || {
+            // Held until the work ends, also when the caller has gone.
+            let _turn = turn;
+            work()
+        });
+        done.await.map_err(|_| too_many())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn only_the_password_itself_is_right() {
+        let passwords = Passwords::new(4);
+        let longest = "x".repeat(MAX_PASSWORD_BYTES);
+        let hash = passwords.hash(longest.clone()).await.expect("room");
+        let check = async |password: String, expected: bool| {
+            let verified = passwords.verify(password, hash.clone()).await;
+            assert_eq!(verified, Ok(expected));
+        };
+        check(longest.clone(), true).await;
+        check(format!("{longest}x"), false).await;
+        check(format!("{longest}\0"), false).await;
+        check(String::new(), false).await;
+        let short = passwords.hash("abcdefgh".into()).await.expect("room");
+        let repeated = passwords.verify("abcdefgh\0abcdefgh".into(), short).await;
+        assert_eq!(repeated, Ok(false));
+    }
+
+    #[actix_web::test]
+    async fn nobody_costs_as_much_as_somebody_and_is_wrong() {
+        let passwords = Passwords::new(4);
+        assert_eq!(passwords.verify_nobody("password".into()).await, Ok(false));
+        let parsed: Result<bcrypt::HashParts, _> =
+            "$2b$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".parse();
+        assert_eq!(parsed.expect("bcrypt reads it").get_cost(), 4);
+    }
+}

@@ -1,0 +1,156 @@
+//! HTTP: the REST API, the upgrade to a WebSocket, health, the page. Handlers stay thin:
+//! extract, ask the store or the bridge, answer.
+
+mod accounts;
+mod body;
+mod caller;
+pub mod demo;
+mod health;
+mod invites;
+mod members;
+mod messages;
+mod middleware;
+mod page;
+mod problem;
+mod query;
+mod rooms;
+pub mod socket;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_cors::Cors;
+use actix_web::{
+    App, HttpRequest, HttpResponse, Route,
+    dev::{ServiceFactory, ServiceRequest},
+    http::{Method, header},
+    web::{self, ServiceConfig},
+};
+use ipnet::IpNet;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+pub use middleware::guard;
+
+use crate::{
+    config::HttpConfig,
+    error::{ApiError, Code},
+};
+
+/// Largest body of a request, in bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Headers of answers that scripts of other origins may read.
+const EXPOSED_HEADERS: [&str; 4] = ["Link", "X-Has-More", "Retry-After", "X-Request-Id"];
+
+/// How long a browser may remember what CORS allows, in seconds.
+const CORS_MAX_AGE_S: usize = 600;
+
+/// Registers every route.
+pub fn configure(config: &mut ServiceConfig) {
+    accounts::configure(config);
+    rooms::configure(config);
+    members::configure(config);
+    invites::configure(config);
+    messages::configure(config);
+    health::configure(config);
+    demo::configure(config);
+    socket::configure(config);
+    page::configure(config);
+}
+
+/// Allows the configured origins to read answers; none means the same origin only.
+pub fn cors(config: &HttpConfig) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .allowed_header("X-Request-Id")
+        .expose_headers(EXPOSED_HEADERS)
+        .block_on_origin_mismatch(false)
+        .max_age(CORS_MAX_AGE_S);
+    let origins = config.cors_origins.iter();
+    origins.fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+/// Makes the application behind `METRICS_ADDR`.
+#[must_use]
+pub fn metrics_app(
+    recorder: PrometheusHandle,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = actix_web::dev::ServiceResponse,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let render = move || {
+        let text = recorder.render();
+        async move {
+            HttpResponse::Ok()
+                .content_type("text/plain; version=0.0.4; charset=utf-8")
+                .body(text)
+        }
+    };
+    App::new().route("/metrics", web::get().to(render))
+}
+
+/// Returns the client's address: the peer's, or what trusted proxies say it is.
+#[must_use]
+pub fn client_addr(request: &HttpRequest, config: &HttpConfig) -> IpAddr {
+    let peer = request
+        .peer_addr()
+        .map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+    let forwarded = request.headers().get_all("X-Forwarded-For");
+    let claimed: Vec<IpAddr> = forwarded
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map_while(|addr| addr.trim().parse().ok())
+        .collect();
+    trusted_client(peer.to_canonical(), &claimed, &config.trusted_proxies)
+}
+
+/// Walks from the peer towards the client for as long as who speaks is trusted.
+fn trusted_client(peer: IpAddr, claimed: &[IpAddr], trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |addr: IpAddr| trusted.iter().any(|network| network.contains(&addr));
+    let mut client = peer;
+    for addr in claimed.iter().rev() {
+        if !is_trusted(client) {
+            break;
+        }
+        client = addr.to_canonical();
+    }
+    client
+}
+
+/// Answers the methods that a path does not have.
+fn only(methods: &'static str) -> Route {
+    web::route().to(move || async move {
+        let mut answer = problem::answer(&ApiError::new(Code::MethodNotAllowed));
+        let allow = header::HeaderValue::from_static(methods);
+        answer.headers_mut().insert(header::ALLOW, allow);
+        answer
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forwarded_address_is_believed_from_trusted_proxies_alone() {
+        let addr = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let trusted = ["10.0.0.0/8".parse().expect("a network")];
+        let check = |peer: &str, claimed: &[&str], expected: &str| {
+            let claimed: Vec<_> = claimed.iter().map(|text| addr(text)).collect();
+            assert_eq!(
+                trusted_client(addr(peer), &claimed, &trusted),
+                addr(expected)
+            );
+        };
+        check("192.0.2.1", &["203.0.113.9"], "192.0.2.1");
+        check("10.0.0.1", &["203.0.113.9"], "203.0.113.9");
+        check("10.0.0.1", &["198.51.100.7", "203.0.113.9"], "203.0.113.9");
+        check("10.0.0.1", &["203.0.113.9", "10.0.0.2"], "203.0.113.9");
+        check("10.0.0.1", &[], "10.0.0.1");
+    }
+}

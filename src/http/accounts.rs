@@ -1,0 +1,286 @@
+//! Accounts: register, log in, refresh, log out, change the password, who am I.
+
+use std::{net::IpAddr, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Data, ServiceConfig, resource},
+};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    body::Body,
+    caller::{Caller, OrUnavailable},
+    client_addr, only,
+};
+use crate::{
+    auth::IssuedToken,
+    clock::Timestamp,
+    error::{ApiError, Code},
+    event::Event,
+    gateway::Gateway,
+    ids::{LoginId, UserId},
+    metrics,
+    store::{NewUser, User},
+};
+
+/// Longest e-mail address, in bytes.
+const MAX_EMAIL_BYTES: usize = 254;
+
+/// Shortest and longest password, in bytes.
+const MIN_PASSWORD_BYTES: usize = 8;
+const MAX_PASSWORD_BYTES: usize = crate::auth::MAX_PASSWORD_BYTES;
+
+/// Longest display name, in characters.
+const MAX_NAME_CHARS: usize = 100;
+
+/// How long a revocation outlives the last token that it ends.
+const REVOCATION_MARGIN: Duration = Duration::from_secs(60);
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    let post = || only("POST");
+    config
+        .service(
+            resource("/auth/register")
+                .post(register)
+                .default_service(post()),
+        )
+        .service(resource("/auth/login").post(log_in).default_service(post()))
+        .service(
+            resource("/auth/refresh")
+                .post(refresh)
+                .default_service(post()),
+        )
+        .service(
+            resource("/auth/logout")
+                .post(log_out)
+                .default_service(post()),
+        )
+        .service(
+            resource("/me/password")
+                .post(change_password)
+                .default_service(post()),
+        )
+        .service(resource("/me").get(me).default_service(only("GET")));
+}
+
+// ------------------------------------------------------------------- shapes
+
+#[derive(Deserialize, Validate)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Registration {
+    #[garde(email, length(bytes, max = MAX_EMAIL_BYTES))]
+    email: String,
+    #[garde(length(bytes, min = MIN_PASSWORD_BYTES, max = MAX_PASSWORD_BYTES), custom(no_nul))]
+    password: String,
+    #[garde(inner(length(chars, min = 1, max = MAX_NAME_CHARS), custom(no_nul)))]
+    display_name: Option<String>,
+}
+
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct Credentials {
+    // Judged by comparison alone: a rule here would tell who has an account.
+    #[garde(skip)]
+    email: String,
+    #[garde(skip)]
+    password: String,
+}
+
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct PasswordChange {
+    #[garde(skip)]
+    current: String,
+    #[garde(length(bytes, min = MIN_PASSWORD_BYTES, max = MAX_PASSWORD_BYTES), custom(no_nul))]
+    new: String,
+}
+
+pub(super) fn no_nul(text: &str, (): &()) -> garde::Result {
+    match text.contains('\0') {
+        true => Err(garde::Error::new("must not contain U+0000")),
+        false => Ok(()),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Account {
+    id: UserId,
+    email: String,
+    display_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Timestamp>,
+}
+
+/// A token as a client gets it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Grant {
+    access_token: String,
+    token_type: &'static str,
+    /// In seconds.
+    expires_in: u64,
+}
+
+impl From<IssuedToken> for Grant {
+    fn from(issued: IssuedToken) -> Self {
+        Self {
+            access_token: issued.token,
+            token_type: "Bearer",
+            expires_in: issued.expires_in.as_secs(),
+        }
+    }
+}
+
+// ----------------------------------------------------------------- handlers
+
+async fn register(
+    gateway: Data<Gateway>,
+    Body(registration): Body<Registration>,
+) -> Result<HttpResponse, ApiError> {
+    let email = registration.email.to_lowercase();
+    let display_name = registration.display_name.unwrap_or_else(|| {
+        let local = email.split('@').next().unwrap_or_default();
+        local.chars().take(MAX_NAME_CHARS).collect()
+    });
+    let password_hash = gateway.passwords.hash(registration.password).await?;
+    let registered = gateway.store.register(NewUser {
+        email,
+        password_hash,
+        display_name,
+    });
+    let user = registered.await.or_unavailable()?;
+    let user = user.ok_or_else(|| ApiError::new(Code::EmailTaken))?;
+    log::info!(user:% = user.id; "user registered");
+    Ok(HttpResponse::Created().json(Account {
+        id: user.id,
+        email: user.email,
+        display_name: user.display_name,
+        created_at: None,
+    }))
+}
+
+async fn log_in(
+    gateway: Data<Gateway>,
+    request: HttpRequest,
+    Body(credentials): Body<Credentials>,
+) -> Result<HttpResponse, ApiError> {
+    let Credentials { email, password } = credentials;
+    let email = email.to_lowercase();
+    let addr = client_addr(&request, &gateway.config.http);
+    check_failures(&gateway, &email, addr)?;
+    let found = gateway.store.credentials(&email).await.or_unavailable()?;
+    let user = match found {
+        Some((user, hash)) => {
+            let verified = gateway.passwords.verify(password, hash).await?;
+            verified.then_some(user)
+        }
+        None => {
+            gateway.passwords.verify_nobody(password).await?;
+            None
+        }
+    };
+    let user = user.ok_or_else(|| wrong_credentials(&gateway, &email, addr))?;
+    metrics::get().logins.increment(1);
+    log::info!(user:% = user.id; "user logged in");
+    Ok(grant(&gateway, &user, LoginId::random()))
+}
+
+async fn refresh(
+    gateway: Data<Gateway>,
+    Caller(identity): Caller,
+) -> Result<HttpResponse, ApiError> {
+    let user = account(&gateway, identity.user_id).await?;
+    Ok(grant(&gateway, &user, identity.login_id))
+}
+
+async fn log_out(
+    gateway: Data<Gateway>,
+    Caller(identity): Caller,
+) -> Result<HttpResponse, ApiError> {
+    let (user_id, login_id) = (identity.user_id, identity.login_id);
+    let expires_at = Timestamp::now() + gateway.tokens.expires_in() + REVOCATION_MARGIN;
+    let revoked = gateway.store.revoke_login(user_id, login_id, expires_at);
+    revoked.await.or_unavailable()?;
+    let event = Event::LoginRevoked {
+        user_id,
+        login_id,
+        expires_at,
+    };
+    gateway.bridge.announce(event).await;
+    log::info!(user:% = user_id; "user logged out");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn change_password(
+    gateway: Data<Gateway>,
+    request: HttpRequest,
+    Caller(identity): Caller,
+    Body(change): Body<PasswordChange>,
+) -> Result<HttpResponse, ApiError> {
+    let addr = client_addr(&request, &gateway.config.http);
+    let found = gateway
+        .store
+        .credentials_of(identity.user_id)
+        .await
+        .or_unavailable()?;
+    let (user, hash) = found.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
+    check_failures(&gateway, &user.email, addr)?;
+    if !gateway.passwords.verify(change.current, hash).await? {
+        return Err(wrong_credentials(&gateway, &user.email, addr));
+    }
+    let hash = gateway.passwords.hash(change.new).await?;
+    let changed = gateway
+        .store
+        .change_password(user.id, hash, identity.login_id);
+    let tokens = changed.await.or_unavailable()?;
+    let event = Event::TokensRevoked {
+        user_id: user.id,
+        generation: tokens.generation,
+        kept_login: identity.login_id,
+    };
+    gateway.bridge.announce(event).await;
+    log::info!(user:% = user.id; "password changed");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn me(
+    gateway: Data<Gateway>,
+    Caller(identity): Caller,
+) -> Result<web::Json<impl Serialize>, ApiError> {
+    let user = account(&gateway, identity.user_id).await?;
+    Ok(web::Json(Account {
+        id: user.id,
+        email: user.email,
+        display_name: user.display_name,
+        created_at: Some(user.created_at),
+    }))
+}
+
+// ---------------------------------------------------------------------------
+
+async fn account(gateway: &Gateway, user_id: UserId) -> Result<User, ApiError> {
+    let user = gateway.store.user(user_id).await.or_unavailable()?;
+    user.ok_or_else(|| ApiError::new(Code::Unauthenticated))
+}
+
+fn grant(gateway: &Gateway, user: &User, login_id: LoginId) -> HttpResponse {
+    let issued = gateway
+        .tokens
+        .issue(user, login_id, gateway.tokens.expires_in());
+    HttpResponse::Ok().json(Grant::from(issued))
+}
+
+fn check_failures(gateway: &Gateway, email: &str, addr: IpAddr) -> Result<(), ApiError> {
+    let checked = gateway.failures.check(email, addr);
+    checked.map_err(ApiError::rate_limited)
+}
+
+fn wrong_credentials(gateway: &Gateway, email: &str, addr: IpAddr) -> ApiError {
+    gateway.failures.note(email, addr);
+    metrics::get().login_failures.increment(1);
+    ApiError::new(Code::InvalidCredentials)
+}

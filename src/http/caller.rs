@@ -1,0 +1,55 @@
+//! Who is calling: the identity behind `Authorization: Bearer`.
+
+use std::{future::Future, pin::Pin};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data};
+
+use crate::{
+    auth::Identity,
+    error::{ApiError, Code},
+    gateway::Gateway,
+    store::StoreError,
+};
+
+/// An authenticated caller.
+pub(super) struct Caller(pub(super) Identity);
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let gateway = request.app_data::<Data<Gateway>>().cloned();
+        let token = bearer(request).unwrap_or_default().to_owned();
+        Box::pin(async move {
+            let gateway = gateway.ok_or_else(|| ApiError::new(Code::Internal))?;
+            gateway.auth.authenticate(&token).await.map(Self)
+        })
+    }
+}
+
+/// Returns the token of an `Authorization` header; an empty one for another scheme.
+pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?;
+    let parts = value.to_str().unwrap_or_default().split_once(' ');
+    let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Some(token.map_or("", |(_, token)| token.trim()))
+}
+
+/// The store's errors, as clients see them.
+pub(super) trait OrUnavailable<T> {
+    /// Turns a store's error into 503, or 500 for a fault of ours.
+    fn or_unavailable(self) -> Result<T, ApiError>;
+}
+
+impl<T> OrUnavailable<T> for Result<T, StoreError> {
+    fn or_unavailable(self) -> Result<T, ApiError> {
+        self.map_err(|error| {
+            log::warn!(error:%; "the store did not answer a request");
+            match error {
+                StoreError::Unavailable(_) => ApiError::unavailable("the database is unavailable"),
+                StoreError::Fault(_) => ApiError::new(Code::Internal),
+            }
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! Invites: a token that lets one user into a room, once.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpResponse,
+    web::{Data, Path, ServiceConfig, resource},
+};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{
+    body::OptionalBody,
+    caller::{Caller, OrUnavailable},
+    members::{announce_joined, refusal},
+    only,
+    query::InRoom,
+    rooms::MembershipView,
+};
+use crate::{
+    clock::Timestamp,
+    error::{ApiError, Code},
+    gateway::Gateway,
+    ids::RoomId,
+    store::Joined,
+};
+
+/// Seven days.
+const DEFAULT_EXPIRY_S: u64 = 7 * 24 * 3600;
+
+/// Thirty days.
+const MAX_EXPIRY_S: u64 = 30 * 24 * 3600;
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    let accepting = resource("/invites/{token}/accept").post(accept);
+    config
+        .service(
+            resource("/rooms/{roomId}/invites")
+                .post(create)
+                .default_service(only("POST")),
+        )
+        .service(accepting.default_service(only("POST")));
+}
+
+#[derive(Default, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", default)]
+struct NewInvite {
+    #[garde(inner(range(min = 1, max = MAX_EXPIRY_S)))]
+    expires_in_seconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InviteView {
+    token: String,
+    room_id: RoomId,
+    expires_at: Timestamp,
+}
+
+async fn create(
+    gateway: Data<Gateway>,
+    Caller(identity): Caller,
+    InRoom(room_id): InRoom,
+    OptionalBody(new): OptionalBody<NewInvite>,
+) -> Result<HttpResponse, ApiError> {
+    let expires_in = new.expires_in_seconds.unwrap_or(DEFAULT_EXPIRY_S);
+    let expires_at = Timestamp::now() + Duration::from_secs(expires_in);
+    // 244 random bits from the system; the store keeps only their hash.
+    let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let user_id = identity.user_id;
+    let created = gateway
+        .store
+        .create_invite(room_id, user_id, hash(&token), expires_at);
+    refusal(created.await.or_unavailable()?)?;
+    log::info!(room:% = room_id, user:% = user_id; "invite created");
+    Ok(HttpResponse::Created().json(InviteView {
+        token,
+        room_id,
+        expires_at,
+    }))
+}
+
+async fn accept(
+    gateway: Data<Gateway>,
+    Caller(identity): Caller,
+    token: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let token_hash = hash(&token);
+    let accepted = gateway
+        .store
+        .accept_invite(&token_hash, identity.user_id, Timestamp::now());
+    match accepted.await.or_unavailable()?.1 {
+        Joined::Member(member) => {
+            announce_joined(&gateway, &member).await;
+            Ok(HttpResponse::Created().json(MembershipView::from(&member)))
+        }
+        Joined::AlreadyMember => Err(ApiError::new(Code::AlreadyMember)),
+        Joined::NotFound => Err(ApiError::new(Code::InviteNotFound)),
+    }
+}
+
+fn hash(token: &str) -> String {
+    let digest = Sha256::digest(token.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,192 @@
+//! Members of a room: list, kick, change a role; and how a change is told to everybody.
+
+use actix_web::{
+    HttpResponse,
+    web::{Data, Json, ServiceConfig, resource},
+};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    body::Body,
+    caller::{Caller, OrUnavailable},
+    only,
+    query::{InRoom, OfMember},
+};
+use crate::{
+    clock::Timestamp,
+    error::{ApiError, Code},
+    event::{Event, MembershipChange},
+    gateway::Gateway,
+    ids::{MessageId, RoomId, UserId},
+    store::{Member, MemberChange, Role, Standing},
+};
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    let one = resource("/rooms/{roomId}/members/{userId}")
+        .delete(kick)
+        .patch(set_role);
+    config
+        .service(
+            resource("/rooms/{roomId}/members")
+                .get(list)
+                .default_service(only("GET")),
+        )
+        .service(one.default_service(only("DELETE, PATCH")));
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MemberView {
+    room_id: RoomId,
+    user_id: UserId,
+    display_name: String,
+    role: Role,
+    joined_at: Timestamp,
+    last_read_message_id: Option<MessageId>,
+    /// `None` when presence is unknown.
+    online: Option<bool>,
+}
+
+impl MemberView {
+    fn new(member: Member, online: Option<bool>) -> Self {
+        Self {
+            room_id: member.room_id,
+            user_id: member.user_id,
+            display_name: member.display_name,
+            role: member.role,
+            joined_at: member.joined_at,
+            last_read_message_id: member.last_read_message_id,
+            online,
+        }
+    }
+}
+
+/// An owner is made by leaving, never by a request.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum GivenRole {
+    Admin,
+    Member,
+}
+
+#[derive(Deserialize, Validate)]
+struct RoleChange {
+    #[garde(skip)]
+    role: GivenRole,
+}
+
+async fn list(
+    gateway: Data<Gateway>,
+    Caller(identity): Caller,
+    InRoom(room_id): InRoom,
+) -> Result<HttpResponse, ApiError> {
+    require_member(&gateway, room_id, identity.user_id).await?;
+    let members = gateway.store.members(room_id).await.or_unavailable()?;
+    let users = members.iter().map(|member| member.user_id).collect();
+    let online = gateway.presence.online(users).await;
+    let views: Vec<_> = members
+        .into_iter()
+        .enumerate()
+        .map(|(at, member)| {
+            let online = online.as_ref().and_then(|online| online.get(at).copied());
+            MemberView::new(member, online)
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(views))
+}
+
+async fn kick(
+    gateway: Data<Gateway>,
+    Caller(identity): Caller,
+    OfMember(room_id, user_id): OfMember,
+) -> Result<HttpResponse, ApiError> {
+    let kicked = gateway.store.kick(room_id, identity.user_id, user_id);
+    let member = refusal(kicked.await.or_unavailable()?)?;
+    announce_left(&gateway, &member).await;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn set_role(
+    gateway: Data<Gateway>,
+    Caller(identity): Caller,
+    OfMember(room_id, user_id): OfMember,
+    Body(change): Body<RoleChange>,
+) -> Result<Json<impl Serialize>, ApiError> {
+    let role = match change.role {
+        GivenRole::Admin => Role::Admin,
+        GivenRole::Member => Role::Member,
+    };
+    let changed = gateway
+        .store
+        .set_role(room_id, identity.user_id, user_id, role);
+    let member = refusal(changed.await.or_unavailable()?)?;
+    let online = gateway.presence.online(vec![user_id]).await;
+    let online = online.and_then(|online| online.first().copied());
+    Ok(Json(MemberView::new(member, online)))
+}
+
+// --------------------------------------------------- shared by the handlers
+
+/// Refuses whoever is not a member, without telling private rooms from absent ones.
+pub(super) async fn require_member(
+    gateway: &Gateway,
+    room_id: RoomId,
+    user_id: UserId,
+) -> Result<(), ApiError> {
+    let standing = gateway.memberships.standing(room_id, user_id).await;
+    match standing.or_unavailable()? {
+        Standing::Member(_) => Ok(()),
+        standing => Err(standing_refusal(standing)),
+    }
+}
+
+/// Returns what somebody who is not a member is told.
+pub(super) fn standing_refusal(standing: Standing) -> ApiError {
+    ApiError::new(match standing {
+        Standing::Member(_) | Standing::Outsider => Code::NotMember,
+        Standing::NoRoom => Code::RoomNotFound,
+    })
+}
+
+/// Returns the changed member, or what the caller is told.
+pub(super) fn refusal(change: MemberChange) -> Result<Member, ApiError> {
+    Err(ApiError::new(match change {
+        MemberChange::Done(member) => return Ok(member),
+        MemberChange::Forbidden => Code::Forbidden,
+        MemberChange::NoSuchMember => {
+            let detail = "the user is not a member of the room";
+            return Err(ApiError::with_detail(Code::NotFound, detail));
+        }
+        MemberChange::Outsider => Code::NotMember,
+        MemberChange::NoRoom => Code::RoomNotFound,
+    }))
+}
+
+/// Tells everybody that a membership has begun.
+pub(super) async fn announce_joined(gateway: &Gateway, member: &Member) {
+    log::info!(room:% = member.room_id, user:% = member.user_id; "member joined");
+    gateway
+        .bridge
+        .announce(Event::MemberJoined(change(member)))
+        .await;
+}
+
+/// Ends a membership here at once, and tells everybody.
+pub(super) async fn announce_left(gateway: &Gateway, member: &Member) {
+    log::info!(room:% = member.room_id, user:% = member.user_id; "member left");
+    gateway
+        .bridge
+        .announce(Event::MemberLeft(change(member)))
+        .await;
+}
+
+fn change(member: &Member) -> MembershipChange {
+    MembershipChange {
+        room_id: member.room_id,
+        user_id: member.user_id,
+        display_name: member.display_name.clone(),
+        role: member.role,
+        generation: member.generation,
+    }
+}

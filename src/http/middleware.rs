@@ -1,0 +1,119 @@
+//! What holds for every request: an id, a time limit, refusals of one shape, safe headers.
+
+use std::time::{Duration, Instant};
+
+use actix_web::{
+    Error,
+    body::{EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::{MAX_BODY_BYTES, problem};
+use crate::error::{ApiError, Code};
+
+/// No answer takes longer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest request id that is taken over from a client.
+const MAX_REQUEST_ID_LEN: usize = 64;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// `style-src` needs nothing inline either: the client's styles lie in a file.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; \
+     frame-ancestors 'none'; object-src 'none'";
+
+/// Wraps every request.
+///
+/// # Errors
+/// None of its own: what fails inside becomes an answer.
+pub async fn guard<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let began = Instant::now();
+    let request_id = request_id(request.headers());
+    let line = format!(
+        "{} {}",
+        request.method(),
+        request.match_pattern().unwrap_or_default()
+    );
+    let http_request = request.request().clone();
+    let too_large = declared_length(request.headers()) > MAX_BODY_BYTES as u64;
+    let answered = match too_large {
+        true => Err(ApiError::new(Code::PayloadTooLarge).into()),
+        false => match timeout(REQUEST_TIMEOUT, next.call(request)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(ApiError::unavailable("the request took too long").into()),
+        },
+    };
+    let mut response = match answered {
+        Ok(response) => match problem::translate(response.response()) {
+            None => response.map_into_left_body(),
+            Some(error) => {
+                let (request, response) = response.into_parts();
+                let allow = response.headers().get(header::ALLOW).cloned();
+                let mut answer = problem::answer(&error);
+                if let Some(allow) = allow {
+                    answer.headers_mut().insert(header::ALLOW, allow);
+                }
+                ServiceResponse::new(request, answer).map_into_right_body()
+            }
+        },
+        Err(error) => {
+            let answer = error.error_response();
+            let answer =
+                problem::translate(&answer).map_or(answer, |error| problem::answer(&error));
+            ServiceResponse::new(http_request, answer).map_into_right_body()
+        }
+    };
+    let status = response.status().as_u16();
+    let ms = began.elapsed().as_millis() as u64;
+    log::debug!(request:% = request_id, status = status, ms = ms; "{line}");
+    finish_headers(response.headers_mut(), &request_id);
+    Ok(response)
+}
+
+/// A body that says it is too large is refused before a byte of it is read.
+fn declared_length(headers: &HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok());
+    length.and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let is_plain = |id: &&str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        (1..=MAX_REQUEST_ID_LEN).contains(&id.len()) && id.bytes().all(allowed)
+    };
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    given
+        .filter(is_plain)
+        .map_or_else(|| Uuid::new_v4().to_string(), ToOwned::to_owned)
+}
+
+fn finish_headers(headers: &mut HeaderMap, request_id: &str) {
+    let fixed = HeaderValue::from_static;
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        fixed(CONTENT_SECURITY_POLICY),
+    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, fixed("DENY"));
+    headers.insert(header::REFERRER_POLICY, fixed("no-referrer"));
+    let opener = HeaderName::from_static("cross-origin-opener-policy");
+    headers.insert(opener, fixed("same-origin"));
+    // What an account sees is not for caches; the client's files say otherwise themselves.
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, fixed("no-store"));
+    }
+}

@@ -1,0 +1,82 @@
+//! The web client: files of `web/`, embedded in the binary.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method,
+        header::{self, EntityTag, Header, IfNoneMatch},
+    },
+    web::{self, ServiceConfig, resource},
+};
+use rust_embed::{Embed, EmbeddedFile};
+
+use super::only;
+use crate::error::{ApiError, Code};
+
+#[derive(Embed)]
+#[folder = "web/"]
+struct Web;
+
+/// Pages that have routes of their own.
+const PAGES: [&str; 2] = ["index.html", "demo.html"];
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/")
+                .get(index)
+                .head(index)
+                .default_service(only("GET, HEAD")),
+        )
+        .default_service(web::to(other));
+}
+
+async fn index(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    file("index.html", &request)
+}
+
+/// Every path without a route of its own: a file of the client, or nothing.
+async fn other(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let name = request.path().trim_start_matches('/');
+    let is_page = PAGES.contains(&name);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    match is_read && !is_page {
+        true => file(name, &request),
+        false => Err(ApiError::new(Code::NotFound)),
+    }
+}
+
+/// Answers with a file of the client, or `304` when the browser has it.
+pub(super) fn file(name: &str, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
+    let file = Web::get(name).ok_or_else(|| ApiError::new(Code::NotFound))?;
+    let tag = tag(&file);
+    let has_it = match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
+        Err(_) => false,
+    };
+    let mut answer = match has_it {
+        true => HttpResponse::NotModified(),
+        false => HttpResponse::Ok(),
+    };
+    answer
+        .insert_header(header::ETag(tag))
+        // Asked for again each time: a page and its modules must be of one version.
+        .insert_header((header::CACHE_CONTROL, "no-cache"));
+    if has_it {
+        return Ok(answer.finish());
+    }
+    let content_type = format!("{}; charset=utf-8", file.metadata.mimetype());
+    Ok(answer.content_type(content_type).body(file.data))
+}
+
+/// Weak, because compression may change the bytes that are sent.
+fn tag(file: &EmbeddedFile) -> EntityTag {
+    let hash = file.metadata.sha256_hash();
+    EntityTag::new_weak(
+        hash[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    )
+}

@@ -1,0 +1,109 @@
+//! Refusals as `application/problem+json` (RFC 9457), the framework's own included.
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    body::BoxBody,
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+};
+use serde::Serialize;
+
+use crate::error::{ApiError, Code, FieldError};
+
+/// The media type of a refusal.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The body of a refusal.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    /// The same text as `detail`, for existing clients.
+    message: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+/// Makes the answer that a refusal is.
+pub(super) fn answer(error: &ApiError) -> HttpResponse {
+    let status = StatusCode::from_u16(error.code.status()).expect("the table holds valid statuses");
+    let mut answer = HttpResponse::build(status);
+    answer.content_type(PROBLEM_JSON);
+    if let Some(wait) = error.retry_after {
+        answer.insert_header((header::RETRY_AFTER, whole_seconds(wait)));
+    }
+    if error.code == Code::Unauthenticated {
+        let scheme = HeaderValue::from_static("Bearer");
+        answer.insert_header((header::WWW_AUTHENTICATE, scheme));
+    }
+    answer.json(Problem {
+        // No page describes the codes one by one: "about:blank" says that the title is all.
+        r#type: "about:blank",
+        title: error.code.title(),
+        status: error.code.status(),
+        detail: &error.detail,
+        code: error.code.as_str(),
+        message: &error.detail,
+        errors: &error.fields,
+    })
+}
+
+/// `Retry-After` counts whole seconds; who waits that long must find room.
+fn whole_seconds(wait: std::time::Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.status()).expect("the table holds valid statuses")
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        if self.code == Code::Internal {
+            log::error!(error:% = self; "a request failed");
+        }
+        answer(self)
+    }
+}
+
+/// Returns the refusal that an answer of the framework stands for; `None` for our own.
+pub(super) fn translate(response: &HttpResponse<impl Sized>) -> Option<ApiError> {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let is_ours =
+        content_type.starts_with(PROBLEM_JSON) || content_type.starts_with("application/json");
+    (is_error && !is_ours).then(|| ApiError::new(Code::from_status(status.as_u16())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(1_000)), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(1_001)), 2);
+    }
+
+    #[test]
+    fn every_code_has_an_answer() {
+        for code in Code::ALL {
+            assert_eq!(
+                answer(&ApiError::new(*code)).status().as_u16(),
+                code.status()
+            );
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a URL carries besides its route: ids in the path, values in the query.
+
+use std::{
+    future::{Ready, ready},
+    str::FromStr,
+};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    error::ApiError,
+    ids::{RoomId, UserId},
+};
+
+/// Rows of a page when the request does not say.
+const DEFAULT_LIMIT: usize = 50;
+
+/// Most rows of a page.
+const MAX_LIMIT: usize = 100;
+
+/// The room that a path names.
+pub(super) struct InRoom(pub(super) RoomId);
+
+/// The room and the user that a path names.
+pub(super) struct OfMember(pub(super) RoomId, pub(super) UserId);
+
+impl FromRequest for InRoom {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(segment(request, "roomId").map(Self))
+    }
+}
+
+impl FromRequest for OfMember {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let room_id = segment(request, "roomId");
+        let user_id = segment(request, "userId");
+        ready(room_id.and_then(|room_id| Ok(Self(room_id, user_id?))))
+    }
+}
+
+fn segment<T: FromStr<Err: ToString>>(request: &HttpRequest, name: &str) -> Result<T, ApiError> {
+    let value = request.match_info().query(name);
+    value
+        .parse()
+        .map_err(|error: T::Err| ApiError::field(name, error.to_string()))
+}
+
+/// The query, each value still text, so that every refusal names its parameter.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let parsed = web::Query::<T>::from_query(request.query_string());
+        let parsed = parsed.map(|query| Self(query.into_inner()));
+        ready(parsed.map_err(|error| ApiError::field("query", error.to_string())))
+    }
+}
+
+/// Reads `limit`.
+pub(super) fn limit(value: Option<&str>) -> Result<usize, ApiError> {
+    let Some(value) = value else {
+        return Ok(DEFAULT_LIMIT);
+    };
+    let limit = value
+        .parse()
+        .ok()
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| ApiError::field("limit", format!("must be a number from 1 to {MAX_LIMIT}")))
+}
+
+/// Reads a value that may be left out.
+pub(super) fn optional<T>(name: &str, value: Option<&str>) -> Result<Option<T>, ApiError>
+where
+    T: FromStr<Err: ToString>,
+{
+    let parsed = value.map(str::parse).transpose();
+    parsed.map_err(|error: T::Err| ApiError::field(name, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_from_one_to_a_hundred() {
+        let check = |value: Option<&str>, expected: Option<usize>| {
+            assert_eq!(limit(value).ok(), expected, "{value:?}");
+        };
+        check(None, Some(50));
+        check(Some("1"), Some(1));
+        check(Some("100"), Some(100));
+        for bad in ["0", "101", "-1", "1e9", "abc", "", " 1"] {
+            check(Some(bad), None);
+        }
+    }
+}

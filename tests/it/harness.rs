@@ -1,0 +1,48 @@
+//! The ugliness that tests are spared: processes, ports, sockets, waiting.
+
+mod client;
+mod rest;
+mod server;
+
+pub use client::TestClient;
+pub use rest::{Answer, TestUser};
+pub use server::{ServerOptions, TestServer};
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::timeout;
+
+/// How long a test waits for anything before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks again and again until the answer is `Some`; panics with `what` after [`PATIENCE`].
+pub async fn await_until<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let asking = async {
+        loop {
+            if let Some(answer) = probe().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let Ok(answer) = timeout(PATIENCE, asking).await else {
+        panic!("waited in vain: {what}");
+    };
+    answer
+}
+
+/// Waits for something that has to happen; panics with `what` after [`PATIENCE`].
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(answer) = timeout(PATIENCE, future).await else {
+        panic!("waited in vain: {what}");
+    };
+    answer
+}
+
+/// A fresh UUID as text.
+pub fn uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

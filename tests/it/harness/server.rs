@@ -1,0 +1,340 @@
+//! A server process.
+
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+use super::{PATIENCE, await_until, rest::TestUser};
+
+/// How a server is started.
+#[derive(Clone, Default)]
+pub struct ServerOptions {
+    env: Vec<(String, String)>,
+    expects_errors: bool,
+    expects_imbalance: bool,
+}
+
+impl ServerOptions {
+    /// The defaults: every limit as shipped, cheap bcrypt.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+        self.env.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Switches every limit off.
+    pub fn unlimited(self) -> Self {
+        let names = [
+            "LIMIT_SEND_BURST",
+            "LIMIT_SEND_PER_S",
+            "LIMIT_JOIN_BURST",
+            "LIMIT_FRAME_BURST",
+            "LIMIT_SOCKETS_PER_USER",
+            "LIMIT_LOGIN_FAILURES",
+            "LIMIT_HANDSHAKES_PER_S",
+        ];
+        names.into_iter().fold(self, |options, name| options.env(name, 0))
+    }
+
+    /// Makes a named point in the server fail, for instance `room-actor=1*panic`.
+    pub fn failpoint(self, action: &str) -> Self {
+        self.env("FAILPOINTS", action)
+    }
+
+    /// The test provokes errors: they may be logged.
+    pub fn expect_errors(mut self) -> Self {
+        self.expects_errors = true;
+        self
+    }
+
+    /// The test injects faults after which counters need not be equal.
+    pub fn expect_imbalance(mut self) -> Self {
+        self.expects_imbalance = true;
+        self
+    }
+
+    /// Starts a server in a fresh folder.
+    pub async fn start(self) -> TestServer {
+        let folder = Arc::new(TempDir::new().expect("a temporary folder"));
+        TestServer::launch(self, folder).await
+    }
+}
+
+/// What a process has said so far, line by line.
+#[derive(Default)]
+struct Said {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+/// A running server. When it is dropped it is stopped, and its counters and log are judged.
+pub struct TestServer {
+    child: Child,
+    folder: Arc<TempDir>,
+    options: ServerOptions,
+    said: Arc<Said>,
+    base: String,
+    metrics: String,
+    ended: bool,
+}
+
+impl TestServer {
+    /// Starts a server with default options in a fresh folder.
+    pub async fn start() -> Self {
+        ServerOptions::new().start().await
+    }
+
+    async fn launch(options: ServerOptions, folder: Arc<TempDir>) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_roomcast"))
+            .args(["dev", "--port", "0", "--metrics-addr", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.path().join("data"))
+            .current_dir(folder.path())
+            .env("BCRYPT_COST", "4")
+            .env("NO_COLOR", "1")
+            .envs(options.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let said = Arc::new(Said::default());
+        let stderr = child.stderr.take().expect("stderr is piped");
+        thread::spawn({
+            let said = Arc::clone(&said);
+            move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    said.lines.lock().expect("no panic").push(line);
+                    said.more.notify_all();
+                }
+            }
+        });
+        let mut server = Self {
+            child,
+            folder,
+            options,
+            said,
+            base: String::new(),
+            metrics: String::new(),
+            ended: false,
+        };
+        server.base = server.announced("page ");
+        server.metrics = server.announced("metrics ");
+        server
+    }
+
+    /// Waits for the banner's line that begins with `label`; returns the address on it.
+    fn announced(&mut self, label: &str) -> String {
+        let lines = self.said.lines.lock().expect("no panic");
+        let found = |lines: &mut Vec<String>| {
+            let line = lines.iter().find(|line| line.trim_start().starts_with(label))?;
+            let at = line.find("http://")?;
+            line[at..].split_whitespace().next().map(str::to_owned)
+        };
+        let waiting = |lines: &mut Vec<String>| found(lines).is_none();
+        let waited = self.said.more.wait_timeout_while(lines, PATIENCE, waiting);
+        let (mut lines, _) = waited.expect("no panic");
+        let Some(address) = found(&mut lines) else {
+            self.ended = true;
+            panic!("the server did not say where its {label}is:\n{}", lines.join("\n"));
+        };
+        address.trim_end_matches('/').to_owned()
+    }
+
+    /// Returns the URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Returns the WebSocket's URL.
+    pub fn ws_url(&self) -> String {
+        format!("{}/ws", self.base.replacen("http", "ws", 1))
+    }
+
+    /// Returns `host:port`.
+    pub fn host(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
+    /// Returns the URL of the metrics.
+    pub fn metrics_url(&self) -> &str {
+        &self.metrics
+    }
+
+    /// Returns the folder that the server keeps its data in.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Returns the folder that the server runs in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns the process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns every line that the server has written.
+    pub fn log(&self) -> Vec<String> {
+        self.said.lines.lock().expect("no panic").clone()
+    }
+
+    /// Registers and logs in a user of this name.
+    pub async fn user(&self, name: &str) -> TestUser {
+        TestUser::register(self, name).await
+    }
+
+    /// Returns a metric's value, summed over its labels that contain `label`; 0 when absent.
+    pub async fn metric(&self, name: &str, label: &str) -> f64 {
+        let text = reqwest::get(&self.metrics).await.expect("metrics answer");
+        let text = text.text().await.expect("metrics are text");
+        sum(&text, name, label)
+    }
+
+    /// Waits until a metric has a value.
+    pub async fn await_metric(&self, name: &str, label: &str, expected: f64) {
+        let what = format!("{name}{{{label}}} = {expected}");
+        await_until(&what, || async {
+            let value = self.metric(name, label).await;
+            (value >= expected).then_some(())
+        })
+        .await;
+    }
+
+    /// Kills the process as a power cut would, as far as a process can tell.
+    pub fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.child.wait().expect("a child can be waited for");
+        self.ended = true;
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        kill(pid, signal).expect("the process runs");
+    }
+
+    /// Waits for the process to end; panics when it takes longer than `most`.
+    pub async fn ended(&mut self, most: Duration) -> ExitStatus {
+        let waiting = async {
+            loop {
+                if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let status = tokio::time::timeout(most, waiting).await;
+        let status = status.expect("the process ends in time");
+        self.ended = true;
+        status
+    }
+
+    /// Starts again on the same folder; the process must have ended.
+    pub async fn restart(self) -> Self {
+        let options = self.options.clone();
+        self.restart_with(options).await
+    }
+
+    /// Starts again on the same folder with other options.
+    pub async fn restart_with(self, options: ServerOptions) -> Self {
+        assert!(self.ended, "a server is restarted after its end");
+        let folder = Arc::clone(&self.folder);
+        drop(self);
+        Self::launch(options, folder).await
+    }
+
+    /// Judges counters (contract section 7) of a server that still runs.
+    fn judge_counters(&self) -> Result<(), String> {
+        let url = self.metrics.clone();
+        let read = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async move {
+                let mut last = String::new();
+                for _ in 0..200 {
+                    let answer = reqwest::get(&url).await.map_err(|e| e.to_string())?;
+                    last = answer.text().await.map_err(|e| e.to_string())?;
+                    if is_balanced(&last) {
+                        return Ok(());
+                    }
+                    tokio::time::sleep(Duration::from_millis(25)).await;
+                }
+                Err(format!("counters do not balance: {}", balance(&last)))
+            })
+        };
+        thread::spawn(read).join().expect("no panic")
+    }
+
+    fn judge_log(&self) -> Result<(), String> {
+        let bad = |line: &&String| line.contains(" ERROR ") || line.contains("panicked");
+        match self.log().iter().find(bad) {
+            Some(line) if !self.options.expects_errors => Err(format!("an error was logged: {line}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        let mut verdict = Ok(());
+        if !self.ended {
+            if !self.options.expects_imbalance && !thread::panicking() {
+                verdict = self.judge_counters();
+            }
+            self.signal(Signal::SIGTERM);
+            let status = self.child.wait().expect("a child can be waited for");
+            if !status.success() && !self.options.expects_errors {
+                verdict = verdict.and(Err(format!("ended with {status}, signal {:?}", status.signal())));
+            }
+        }
+        verdict = verdict.and_then(|()| self.judge_log());
+        if thread::panicking() {
+            eprintln!("---- server's log\n{}", self.log().join("\n"));
+        } else if let Err(problem) = verdict {
+            panic!("{problem}\n---- server's log\n{}", self.log().join("\n"));
+        }
+    }
+}
+
+fn sum(text: &str, name: &str, label: &str) -> f64 {
+    let lines = text.lines().filter(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
+    });
+    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum()
+}
+
+fn counter(text: &str, name: &str) -> f64 {
+    sum(text, &format!("roomcast_messages_{name}_total"), "")
+}
+
+/// Nothing died and no fault was injected: every accepted message has exactly one outcome.
+fn is_balanced(text: &str) -> bool {
+    let stored = ["persisted", "duplicate", "dead_lettered"];
+    let stored: f64 = stored.iter().map(|name| counter(text, name)).sum();
+    counter(text, "accepted") == stored && counter(text, "unknown") == 0.0
+}
+
+fn balance(text: &str) -> String {
+    ["accepted", "persisted", "duplicate", "dead_lettered", "unknown"]
+        .map(|name| format!("{name} {}", counter(text, name)))
+        .join(", ")
+}
