@@ -3,10 +3,14 @@
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use diesel::{deserialize::FromSqlRow, expression::AsExpression};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::store::sql_types::Timestamptz;
+
 /// A moment in UTC, cut to milliseconds so that what is stored is what was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Timestamptz)]
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {

@@ -2,9 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
+use diesel::{deserialize::FromSqlRow, expression::AsExpression};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use ulid::Ulid;
 use uuid::Uuid;
+
+use crate::store::sql_types;
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +32,8 @@ macro_rules! uuid_id {
         $(#[$doc])*
         ///
         /// Reads the hyphenated form in either case, writes it in lower case.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
+        #[diesel(sql_type = sql_types::Uuid)]
         pub struct $name(pub Uuid);
 
         impl $name {
@@ -95,7 +99,8 @@ uuid_id! {
 }
 
 /// The id of a stored message: a ULID, in the order of `Seq` within its room.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
+#[diesel(sql_type = sql_types::Text)]
 pub struct MessageId(pub Ulid);
 
 impl FromStr for MessageId {
@@ -138,9 +143,22 @@ impl<'de> Deserialize<'de> for MessageId {
 
 /// The place of a message in its room: 1, 2, 3, … without a gap; 0 is before the first.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    Serialize,
+    Deserialize,
+    AsExpression,
+    FromSqlRow,
 )]
 #[serde(transparent)]
+#[diesel(sql_type = sql_types::BigInt)]
 pub struct Seq(pub u64);
 
 impl Seq {

@@ -1,5 +1,6 @@
 //! A message before and after it is stored, and the records that carry it between processes.
 
+use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -15,25 +16,16 @@ pub const MAX_CONTENT_CHARS: usize = 5_000;
 pub const RECORD_VERSION: u32 = 1;
 
 /// What a message's content is. Clients send `TEXT` and `IMAGE`; `SYSTEM` is the server's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, AsExpression, FromSqlRow,
+)]
 #[serde(rename_all = "UPPERCASE")]
+#[diesel(sql_type = Text)]
 pub enum MessageType {
     #[default]
     Text,
     Image,
     System,
-}
-
-impl MessageType {
-    /// Returns the name used in payloads and in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "TEXT",
-            Self::Image => "IMAGE",
-            Self::System => "SYSTEM",
-        }
-    }
 }
 
 /// What makes a repeat recognisable: the same key is stored once, for ever.
@@ -74,6 +66,28 @@ impl SubmittedMessage {
             client_msg_id: self.client_msg_id,
         }
     }
+
+    /// Returns the message as it is once it is stored.
+    #[must_use]
+    pub fn persisted(
+        &self,
+        message_id: MessageId,
+        seq: Seq,
+        created_at: Timestamp,
+    ) -> PersistedMessage {
+        PersistedMessage {
+            message_id,
+            room_id: self.room_id,
+            seq,
+            sender_id: self.sender_id,
+            client_msg_id: self.client_msg_id,
+            message_type: self.message_type,
+            content: self.content.clone(),
+            created_at,
+            produced_at: Some(self.produced_at),
+            duplicate: false,
+        }
+    }
 }
 
 /// A stored message with its place in the room: the value of `chat.messages.persisted.v1`.
@@ -88,6 +102,9 @@ pub struct PersistedMessage {
     pub message_type: MessageType,
     pub content: String,
     pub created_at: Timestamp,
+    /// When its sender's gateway took it; only where it has just been stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub produced_at: Option<Timestamp>,
     /// Whether it was stored by an earlier record: published again to answer a repeat.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,

@@ -437,6 +437,7 @@ mod tests {
             message_type: MessageType::Text,
             content: content.into(),
             created_at: Timestamp::now(),
+            produced_at: None,
             duplicate: false,
         }
     }

@@ -9,6 +9,19 @@
 //!   goes away.
 //! - Errors are [`StoreError`]; what a caller can act on is in the method's own outcome type.
 
+mod database;
+mod failure;
+mod ingest;
+mod schema;
+pub mod sql_types;
+mod sqlite;
+#[cfg(test)]
+mod suite;
+
+pub use database::Store;
+pub use failure::{IngestError, OpenError, StoreError};
+
+use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,17 +29,6 @@ use crate::{
     ids::{Epoch, LogId, LoginId, MessageId, RoomId, Seq, UserId},
     message::{PersistedMessage, RecordError, SubmittedMessage},
 };
-
-/// Why a unit of work did not happen.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// The database is away or too slow; the same call may succeed later.
-    #[error("database unavailable: {0}")]
-    Unavailable(String),
-    /// A fault in our statements or data; repeating does not help.
-    #[error("database fault: {0}")]
-    Fault(String),
-}
 
 /// What this database is: its life and the log it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +69,11 @@ pub struct NewUser {
 // --------------------------------------------------------------------- rooms
 
 /// Who may find and join a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, AsExpression, FromSqlRow,
+)]
 #[serde(rename_all = "lowercase")]
+#[diesel(sql_type = Text)]
 pub enum Visibility {
     #[default]
     Public,
@@ -76,8 +81,9 @@ pub enum Visibility {
 }
 
 /// What a member may do: an owner everything, an admin invite and kick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow)]
 #[serde(rename_all = "lowercase")]
+#[diesel(sql_type = Text)]
 pub enum Role {
     Owner,
     Admin,

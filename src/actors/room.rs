@@ -369,8 +369,9 @@ impl RoomActor {
             attached.outbox.deliver(delivery);
         }
         self.last = delivery.seq();
-        let sent = delivery.message().created_at;
-        metrics::get().deliver.record(Timestamp::now().since(sent));
+        if let Some(sent) = delivery.message().produced_at {
+            metrics::get().deliver.record(Timestamp::now().since(sent));
+        }
     }
 
     fn answer_repeat(&self, delivery: &Delivery) {

@@ -91,7 +91,7 @@ async fn accept(
     let accepted = gateway
         .store
         .accept_invite(&token_hash, identity.user_id, Timestamp::now());
-    match accepted.await.or_unavailable()?.1 {
+    match accepted.await.or_unavailable()? {
         Joined::Member(member) => {
             announce_joined(&gateway, &member).await;
             Ok(HttpResponse::Created().json(MembershipView::from(&member)))

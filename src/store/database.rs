@@ -1,0 +1,403 @@
+//! The port's methods: each is one unit of work on the storage runtime, which no caller's
+//! going away interrupts, and which may block where an arbiter may not.
+
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
+
+use super::{
+    IngestBatch, IngestError, Ingested, Installation, Joined, Member, MemberChange, MessagePage,
+    NewUser, OpenError, PageCursor, ReadMark, Role, Room, RoomCursor, RoomSummary, Standing,
+    StoreError, TokenState, User, Visibility, sqlite,
+};
+use crate::{
+    clock::Timestamp,
+    ids::{LogId, LoginId, MessageId, RoomId, Seq, UserId},
+};
+
+/// Threads that drive queries; blocking ones come and go beside them.
+const THREADS: usize = 2;
+
+/// How long a caller waits for its unit of work; less than a request may take as a whole.
+const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long a batch may take, which no client waits for.
+const INGEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Rooms that one statement asks for.
+const HEADS_CHUNK: usize = 500;
+
+/// The port: a handle that is cheap to clone, over a closed set of adapters.
+#[derive(Clone)]
+pub struct Store {
+    database: Database,
+    storage: Arc<Storage>,
+}
+
+#[derive(Clone)]
+enum Database {
+    Sqlite(sqlite::Database),
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.database {
+            Database::Sqlite(_) => "Store::Sqlite",
+        })
+    }
+}
+
+/// The storage runtime.
+struct Storage(Option<Runtime>);
+
+impl Storage {
+    fn start() -> std::io::Result<Self> {
+        Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("storage")
+            .enable_all()
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+    }
+
+    /// Runs work to its end, also when the caller stops waiting.
+    async fn run<T, E>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let runtime = self.0.as_ref().expect("it is there until the drop");
+        let unavailable = |why: &str| Err(StoreError::Unavailable(why.to_owned()).into());
+        match timeout(patience, runtime.spawn(work)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Err(StoreError::Fault(error.to_string()).into()),
+            Err(_) => unavailable("it took too long"),
+        }
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // Waiting for threads is forbidden where the last handle may be dropped.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs a function of `queries.rs` on the open database, by its writer or one of its readers.
+macro_rules! query {
+    ($store:ident.$access:ident => $($function:ident)::+($($argument:expr),*)) => {{
+        let database = $store.database.clone();
+        $store.storage.run(CALL_TIMEOUT, async move {
+            match database {
+                Database::Sqlite(database) => {
+                    let mut conn = database.$access().await?;
+                    let outcome = sqlite::queries::$($function)::+(&mut conn, $($argument),*).await;
+                    outcome.map_err(StoreError::from)
+                }
+            }
+        }).await
+    }};
+}
+
+// ------------------------------------------------------------- opening, health
+
+impl Store {
+    /// Opens or creates a SQLite file and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the file is damaged, or from a newer version.
+    pub async fn open_sqlite(path: &Path) -> Result<Self, OpenError> {
+        let path = path.to_owned();
+        Self::open(async move { sqlite::Database::open(&path).await }).await
+    }
+
+    /// Opens a SQLite file as it is, also beside the process that serves it.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged or from another version.
+    pub async fn attach_sqlite(path: &Path) -> Result<Self, OpenError> {
+        let path = path.to_owned();
+        Self::open(async move { sqlite::Database::attach(&path).await }).await
+    }
+
+    async fn open(
+        opening: impl Future<Output = Result<sqlite::Database, OpenError>> + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let storage = Storage::start().map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        let database = storage.run(INGEST_TIMEOUT, opening).await?;
+        Ok(Self {
+            database: Database::Sqlite(database),
+            storage: Arc::new(storage),
+        })
+    }
+
+    /// Returns what this database is.
+    ///
+    /// # Errors
+    /// When the database is away, as everywhere below.
+    pub async fn installation(&self) -> Result<Installation, StoreError> {
+        query!(self.reader => installation::read())
+    }
+
+    /// Binds the database to the log whose offsets it will count.
+    ///
+    /// # Errors
+    /// When it is bound to another.
+    pub async fn bind_log(&self, log_id: LogId) -> Result<(), OpenError> {
+        let bound = query!(self.writer => installation::bind_log(log_id))?;
+        match bound == log_id {
+            true => Ok(()),
+            false => Err(OpenError::OtherLog { bound, log_id }),
+        }
+    }
+
+    /// Returns whether a read succeeds now.
+    pub async fn is_healthy(&self) -> bool {
+        self.installation().await.is_ok()
+    }
+
+    /// Ends what is under way and closes every connection; later calls fail.
+    pub async fn close(&self) {
+        let database = self.database.clone();
+        let closing = async move {
+            match database {
+                Database::Sqlite(database) => database.close().await,
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = self.storage.run(CALL_TIMEOUT, closing).await {
+            log::warn!(error:%; "the database was not closed properly: it recovers at the next start");
+        }
+    }
+}
+
+// ------------------------------------------------------------------- accounts
+
+impl Store {
+    /// Makes an account; `None` when the address is taken.
+    pub async fn register(&self, new: NewUser) -> Result<Option<User>, StoreError> {
+        query!(self.writer => accounts::register(new))
+    }
+
+    /// Returns an account and its password hash, by its address in lower case.
+    pub async fn credentials(&self, email: &str) -> Result<Option<(User, String)>, StoreError> {
+        let email = email.to_owned();
+        query!(self.reader => accounts::credentials(email))
+    }
+
+    /// Returns an account and its password hash.
+    pub async fn credentials_of(&self, id: UserId) -> Result<Option<(User, String)>, StoreError> {
+        query!(self.reader => accounts::credentials_of(id))
+    }
+
+    /// Returns an account.
+    pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        query!(self.reader => accounts::user(id))
+    }
+
+    /// Returns an account by its address in lower case.
+    pub async fn user_by_email(&self, email: &str) -> Result<Option<User>, StoreError> {
+        let email = email.to_owned();
+        query!(self.reader => accounts::user_by_email(email))
+    }
+
+    /// Changes a password; only the new generation's tokens and the kept login's count from now on.
+    pub async fn change_password(
+        &self,
+        id: UserId,
+        password_hash: String,
+        kept_login: LoginId,
+    ) -> Result<TokenState, StoreError> {
+        query!(self.writer => accounts::change_password(id, password_hash, kept_login))
+    }
+
+    /// Ends a login until its last token would have run out.
+    pub async fn revoke_login(
+        &self,
+        user_id: UserId,
+        login_id: LoginId,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        query!(self.writer => accounts::revoke_login(user_id, login_id, expires_at))
+    }
+
+    /// Returns the logins that were ended and whose tokens have not run out.
+    pub async fn revoked_logins(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<(LoginId, Timestamp)>, StoreError> {
+        query!(self.reader => accounts::revoked_logins(now))
+    }
+
+    /// Forgets revocations and invites whose time is over; returns how many.
+    pub async fn forget_expired(&self, now: Timestamp) -> Result<usize, StoreError> {
+        query!(self.writer => accounts::forget_expired(now))
+    }
+}
+
+// ---------------------------------------------------------- rooms and members
+
+impl Store {
+    /// Makes a room that its creator owns.
+    pub async fn create_room(
+        &self,
+        name: String,
+        visibility: Visibility,
+        owner: UserId,
+    ) -> Result<Room, StoreError> {
+        query!(self.writer => rooms::create(name, visibility, owner))
+    }
+
+    /// Returns a room.
+    pub async fn room(&self, id: RoomId) -> Result<Option<Room>, StoreError> {
+        query!(self.reader => rooms::room(id))
+    }
+
+    /// Returns a page of a user's rooms, latest activity first, and where the next one begins.
+    pub async fn rooms_of(
+        &self,
+        user_id: UserId,
+        limit: usize,
+        cursor: Option<RoomCursor>,
+    ) -> Result<(Vec<RoomSummary>, Option<RoomCursor>), StoreError> {
+        query!(self.reader => rooms::of_user(user_id, limit, cursor))
+    }
+
+    /// Returns the heads of those rooms that exist, in any order.
+    pub async fn heads(&self, ids: Vec<RoomId>) -> Result<Vec<(RoomId, Seq)>, StoreError> {
+        let mut heads = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(HEADS_CHUNK) {
+            let ids = ids.to_vec();
+            heads.extend(query!(self.reader => rooms::heads(ids))?);
+        }
+        Ok(heads)
+    }
+
+    /// Joins a public room.
+    pub async fn join(&self, room_id: RoomId, user_id: UserId) -> Result<Joined, StoreError> {
+        query!(self.writer => members::join(room_id, user_id))
+    }
+
+    /// Leaves a room; an owner hands it over.
+    pub async fn leave(
+        &self,
+        room_id: RoomId,
+        user_id: UserId,
+    ) -> Result<MemberChange, StoreError> {
+        query!(self.writer => members::leave(room_id, user_id))
+    }
+
+    /// Removes another member, as owner or admin.
+    pub async fn kick(
+        &self,
+        room_id: RoomId,
+        caller: UserId,
+        user_id: UserId,
+    ) -> Result<MemberChange, StoreError> {
+        query!(self.writer => members::kick(room_id, caller, user_id))
+    }
+
+    /// Changes another member's role, as owner.
+    pub async fn set_role(
+        &self,
+        room_id: RoomId,
+        caller: UserId,
+        user_id: UserId,
+        role: Role,
+    ) -> Result<MemberChange, StoreError> {
+        query!(self.writer => members::set_role(room_id, caller, user_id, role))
+    }
+
+    /// Returns what a user is to a room, and the room's head.
+    pub async fn standing(
+        &self,
+        room_id: RoomId,
+        user_id: UserId,
+    ) -> Result<(Standing, Seq), StoreError> {
+        query!(self.reader => members::standing(room_id, user_id))
+    }
+
+    /// Returns a room's members, longest-standing first.
+    pub async fn members(&self, room_id: RoomId) -> Result<Vec<Member>, StoreError> {
+        query!(self.reader => members::list(room_id))
+    }
+
+    /// Moves a read cursor, never back; an unknown id stands for the newest stored one before it.
+    pub async fn mark_read(
+        &self,
+        room_id: RoomId,
+        user_id: UserId,
+        id: MessageId,
+    ) -> Result<ReadMark, StoreError> {
+        query!(self.writer => members::mark_read(room_id, user_id, id))
+    }
+
+    /// Makes an invite, as owner or admin; the member returned is the caller.
+    pub async fn create_invite(
+        &self,
+        room_id: RoomId,
+        caller: UserId,
+        token_hash: String,
+        expires_at: Timestamp,
+    ) -> Result<MemberChange, StoreError> {
+        query!(self.writer => invites::create(room_id, caller, token_hash, expires_at))
+    }
+
+    /// Uses an invite up and joins its room.
+    pub async fn accept_invite(
+        &self,
+        token_hash: &str,
+        user_id: UserId,
+        now: Timestamp,
+    ) -> Result<Joined, StoreError> {
+        let token_hash = token_hash.to_owned();
+        query!(self.writer => invites::accept(token_hash, user_id, now))
+    }
+}
+
+// ------------------------------------------------------------------- messages
+
+impl Store {
+    /// Returns a page of a room's history, oldest first.
+    pub async fn messages(
+        &self,
+        room_id: RoomId,
+        cursor: PageCursor,
+        limit: usize,
+    ) -> Result<MessagePage, StoreError> {
+        query!(self.reader => messages::page(room_id, cursor, limit))
+    }
+
+    /// Returns the seq of the newest message that is not after `id`; zero when there is none.
+    pub async fn seq_at(&self, room_id: RoomId, id: MessageId) -> Result<Seq, StoreError> {
+        query!(self.reader => messages::seq_at(room_id, id, true))
+    }
+
+    /// Stores a batch; the contract is the module's.
+    ///
+    /// # Errors
+    /// [`IngestError::OtherLog`] when the database counts the offsets of another log.
+    pub async fn ingest(&self, batch: IngestBatch) -> Result<Ingested, IngestError> {
+        let database = self.database.clone();
+        let ingesting = async move {
+            match database {
+                Database::Sqlite(database) => database.ingest(batch).await,
+            }
+        };
+        self.storage.run(INGEST_TIMEOUT, ingesting).await
+    }
+
+    /// Returns for each partition up to where it is stored.
+    pub async fn ingest_offsets(&self) -> Result<Vec<(u32, u64)>, StoreError> {
+        query!(self.reader => messages::ingest_offsets())
+    }
+}

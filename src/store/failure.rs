@@ -1,0 +1,83 @@
+//! Why the store did not do something, and whether it may later.
+
+use std::path::PathBuf;
+
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel_async::pooled_connection::deadpool::PoolError;
+
+use crate::ids::LogId;
+
+/// Why a unit of work did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away or too slow; the same call may succeed later.
+    #[error("database unavailable: {0}")]
+    Unavailable(String),
+    /// A fault in our statements or data; repeating does not help.
+    #[error("database fault: {0}")]
+    Fault(String),
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::DatabaseError(
+                DatabaseErrorKind::UniqueViolation
+                | DatabaseErrorKind::ForeignKeyViolation
+                | DatabaseErrorKind::NotNullViolation
+                | DatabaseErrorKind::CheckViolation,
+                _,
+            )
+            | Error::NotFound
+            | Error::InvalidCString(_)
+            | Error::QueryBuilderError(_)
+            | Error::DeserializationError(_)
+            | Error::SerializationError(_) => Self::Fault(error.to_string()),
+            // A full disk, a lost connection, a lock: what is wrong today may be right tomorrow.
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// Why a batch was not stored.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum IngestError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database counts the offsets of another log.
+    #[error("the database belongs to another message log")]
+    OtherLog,
+}
+
+/// Why a database was not opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpenError {
+    #[error("`{0}` does not exist: start the server on this folder once, or name another")]
+    Missing(PathBuf),
+    #[error("`{0}` is from a newer version of roomcast: use that version, or another data folder")]
+    Newer(PathBuf),
+    #[error("`{0}` is from an older version of roomcast: start the server on it once")]
+    Older(PathBuf),
+    #[error(
+        "`{path}` cannot be opened: {reason}; restore it from a backup, or use another data folder"
+    )]
+    Damaged { path: PathBuf, reason: String },
+    #[error(
+        "the database counts the offsets of log {bound}, but the log here is {log_id}: put back the files that belong together"
+    )]
+    OtherLog { bound: LogId, log_id: LogId },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<PoolError> for OpenError {
+    fn from(error: PoolError) -> Self {
+        StoreError::from(error).into()
+    }
+}

@@ -1,0 +1,11 @@
+//! Every query but the ingest, written once: `pg.rs` and `sqlite.rs` each compile this file and
+//! its modules against their own connection.
+
+pub(crate) mod accounts;
+pub(crate) mod installation;
+pub(crate) mod invites;
+pub(crate) mod members;
+pub(crate) mod messages;
+pub(crate) mod rooms;
+
+use super::{Conn, Db, lock_room};

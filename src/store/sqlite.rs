@@ -1,0 +1,251 @@
+//! The embedded adapter: one SQLite file, one writer, a few readers.
+
+mod ingest;
+#[path = "queries.rs"]
+pub(super) mod queries;
+
+use std::{path::Path, time::Duration};
+
+use diesel::{
+    Connection, ConnectionError, SqliteConnection, connection::SimpleConnection, prelude::*,
+};
+use diesel_async::{
+    RunQueryDsl,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{Object, Pool, PoolError},
+    },
+    sync_connection_wrapper::SyncConnectionWrapper,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::FutureExt;
+
+use super::{IngestBatch, IngestError, Ingested, OpenError, StoreError, Visibility, schema::rooms};
+use crate::ids::RoomId;
+
+pub(super) type Conn = SyncConnectionWrapper<SqliteConnection>;
+pub(super) type Db = diesel::sqlite::Sqlite;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// Connections that read beside the writer.
+const READERS: usize = 4;
+
+/// How long a call waits for a connection.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Every commit is on the disk when it returns: what was answered is never lost.
+const SETUP: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
+
+/// A SQLite file that is open.
+#[derive(Clone)]
+pub(super) struct Database {
+    /// A pool of one, so that transactions never collide.
+    writer: Pool<Conn>,
+    readers: Pool<Conn>,
+}
+
+impl Database {
+    /// Opens or creates a file and brings its schema up to date; to be called on a runtime.
+    pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
+        blocking(path, |path| {
+            let mut conn = connect(path)?;
+            refuse_newer(&mut conn, path)?;
+            conn.run_pending_migrations(MIGRATIONS)
+                .map(drop)
+                .map_err(|error| damaged(path, error))
+        })
+        .await?;
+        let database = Self::pools(path)?;
+        let mut conn = database.writer().await?;
+        queries::installation::ensure(&mut conn)
+            .await
+            .map_err(StoreError::from)?;
+        drop(conn);
+        Ok(database)
+    }
+
+    /// Opens a file that another process may be using, as it is.
+    pub(super) async fn attach(path: &Path) -> Result<Self, OpenError> {
+        if !path.is_file() {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        blocking(path, |path| {
+            let mut conn = connect(path)?;
+            refuse_newer(&mut conn, path)?;
+            match conn.has_pending_migration(MIGRATIONS) {
+                Ok(false) => Ok(()),
+                Ok(true) => Err(OpenError::Older(path.to_owned())),
+                Err(error) => Err(damaged(path, error)),
+            }
+        })
+        .await?;
+        Self::pools(path)
+    }
+
+    fn pools(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self {
+            writer: pool(path, 1)?,
+            readers: pool(path, READERS)?,
+        })
+    }
+
+    pub(super) async fn writer(&self) -> Result<Object<Conn>, PoolError> {
+        self.writer.get().await
+    }
+
+    pub(super) async fn reader(&self) -> Result<Object<Conn>, PoolError> {
+        self.readers.get().await
+    }
+
+    pub(super) async fn ingest(&self, batch: IngestBatch) -> Result<Ingested, IngestError> {
+        let mut conn = self.writer().await.map_err(StoreError::from)?;
+        // One hop to a blocking thread for the whole batch.
+        let outcome = conn.spawn_blocking(move |conn| ingest::ingest(conn, &batch));
+        outcome.await.map_err(StoreError::from)?
+    }
+
+    /// Closes every connection once its work is done; the last one tidies the file up.
+    pub(super) async fn close(&self) {
+        self.readers.close();
+        // Whoever holds the writer gives it back first.
+        let writer = self.writer().await;
+        self.writer.close();
+        drop(writer);
+    }
+}
+
+/// Returns a room's visibility; with one writer there is nothing to lock.
+pub(super) async fn lock_room(conn: &mut Conn, id: RoomId) -> QueryResult<Option<Visibility>> {
+    let query = rooms::table.find(id).select(rooms::visibility);
+    query.first(conn).await.optional()
+}
+
+fn pool(path: &Path, size: usize) -> Result<Pool<Conn>, OpenError> {
+    let mut config = ManagerConfig::default();
+    // The file is local: a connection that worked once works.
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(|path| {
+        let path = path.to_owned();
+        async move {
+            let opened = tokio::task::spawn_blocking(move || establish(&path)).await;
+            let opened = opened.map_err(|error| ConnectionError::BadConnection(error.to_string()));
+            opened?.map(SyncConnectionWrapper::new)
+        }
+        .boxed()
+    });
+    let manager = AsyncDieselConnectionManager::new_with_config(url(path)?, config);
+    Pool::builder(manager)
+        .max_size(size)
+        .wait_timeout(Some(WAIT_TIMEOUT))
+        .create_timeout(Some(WAIT_TIMEOUT))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(|error| damaged(path, error))
+}
+
+/// Runs blocking work on a file, on a thread that may block.
+async fn blocking(
+    path: &Path,
+    work: impl FnOnce(&Path) -> Result<(), OpenError> + Send + 'static,
+) -> Result<(), OpenError> {
+    let owned = path.to_owned();
+    let done = tokio::task::spawn_blocking(move || work(&owned)).await;
+    done.map_err(|error| damaged(path, error))?
+}
+
+fn connect(path: &Path) -> Result<SqliteConnection, OpenError> {
+    establish(&url(path)?).map_err(|error| damaged(path, error))
+}
+
+fn establish(url: &str) -> Result<SqliteConnection, ConnectionError> {
+    let mut conn = SqliteConnection::establish(url)?;
+    conn.batch_execute(SETUP)
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(conn)
+}
+
+/// SQLite takes a name that begins with `file:` for a URI; a path with a slash is a path.
+fn url(path: &Path) -> Result<String, OpenError> {
+    let absolute = std::path::absolute(path).map_err(|error| damaged(path, error))?;
+    let text = absolute.to_str().map(ToOwned::to_owned);
+    text.ok_or_else(|| damaged(path, "its path is not UTF-8"))
+}
+
+fn refuse_newer(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    use diesel::migration::{Migration, MigrationSource};
+    let known =
+        MigrationSource::<Db>::migrations(&MIGRATIONS).map_err(|error| damaged(path, error))?;
+    let applied = conn
+        .applied_migrations()
+        .map_err(|error| damaged(path, error))?;
+    let is_known = |version| {
+        let mut versions = known.iter().map(|migration| migration.name().version());
+        versions.any(|known| known == version)
+    };
+    match applied.into_iter().all(is_known) {
+        true => Ok(()),
+        false => Err(OpenError::Newer(path.to_owned())),
+    }
+}
+
+fn damaged(path: &Path, reason: impl ToString) -> OpenError {
+    OpenError::Damaged {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::{Store, suite::store_suite};
+
+    async fn open() -> (TempDir, Store) {
+        let folder = TempDir::new().expect("a temporary folder");
+        let store = Store::open_sqlite(&folder.path().join("store.sqlite3")).await;
+        (folder, store.expect("a new file opens"))
+    }
+
+    store_suite!(open());
+
+    #[tokio::test]
+    async fn a_file_keeps_its_epoch_and_can_be_read_beside_its_server() {
+        let (folder, store) = open().await;
+        let path = folder.path().join("store.sqlite3");
+        let epoch = store.installation().await.expect("up").epoch;
+        let beside = Store::attach_sqlite(&path).await.expect("it is there");
+        assert_eq!(beside.installation().await.expect("up").epoch, epoch);
+        store.close().await;
+        assert!(store.installation().await.is_err(), "closed");
+        let again = Store::open_sqlite(&path).await.expect("it is there");
+        assert_eq!(again.installation().await.expect("up").epoch, epoch);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_does_not_fit_is_refused_with_a_reason() {
+        let (folder, store) = open().await;
+        let path = folder.path().join("store.sqlite3");
+        let missing = Store::attach_sqlite(&folder.path().join("no.sqlite3")).await;
+        assert!(matches!(missing, Err(OpenError::Missing(_))), "{missing:?}");
+        store.close().await;
+        drop(store);
+        let mut conn = connect(&path).expect("it opens");
+        conn.batch_execute(
+            "INSERT INTO __diesel_schema_migrations VALUES ('29991231', '2999-12-31');",
+        )
+        .expect("a row");
+        drop(conn);
+        let newer = Store::open_sqlite(&path).await;
+        assert!(matches!(newer, Err(OpenError::Newer(_))), "{newer:?}");
+        std::fs::write(&path, "this is not a database, whatever its name says").expect("written");
+        let damaged = Store::open_sqlite(&path).await;
+        assert!(
+            matches!(damaged, Err(OpenError::Damaged { .. })),
+            "{damaged:?}"
+        );
+    }
+}

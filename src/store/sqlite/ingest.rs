@@ -1,0 +1,221 @@
+//! The ingest on SQLite: one transaction a batch, row by row. With one writer no row needs a lock.
+
+use std::collections::HashMap;
+
+use diesel::{SqliteConnection, prelude::*};
+
+use super::queries::messages::{MessageRow, message_of};
+use crate::{
+    clock::Timestamp,
+    ids::{LogId, MessageId, RoomId, Seq, UserId},
+    message::{DedupKey, PersistedMessage, RecordError, SubmittedMessage},
+    store::{
+        IngestBatch, IngestError, Ingested, RecordOutcome,
+        ingest::{Head, Split, split},
+        schema::{ingest_offsets, installation, messages, rooms, users},
+    },
+};
+
+/// The outer result is the connection's, the inner one the batch's.
+pub(super) fn ingest(
+    conn: &mut SqliteConnection,
+    batch: &IngestBatch,
+) -> QueryResult<Result<Ingested, IngestError>> {
+    conn.immediate_transaction(|conn| {
+        let bound = installation::table.select(installation::log_id);
+        if bound.first::<Option<LogId>>(conn)? != Some(batch.log_id) {
+            return Ok(Err(IngestError::OtherLog));
+        }
+        let next = read_next(conn, batch.partition)?;
+        let Split { seen, fresh } = match split(batch.from, batch.records.len(), next) {
+            Ok(split) => split,
+            Err(next) => return Ok(Ok(Ingested::Behind { next })),
+        };
+        let mut outcomes = Vec::with_capacity(batch.records.len());
+        for record in &batch.records[seen] {
+            outcomes.push(replay(conn, record)?);
+        }
+        if !fresh.is_empty() {
+            let mut ingest = Ingest::new(conn);
+            for record in &batch.records[fresh] {
+                outcomes.push(ingest.record(record)?);
+            }
+            ingest.finish()?;
+            write_next(
+                conn,
+                batch.partition,
+                batch.from + batch.records.len() as u64,
+            )?;
+        }
+        Ok(Ok(Ingested::Done(outcomes)))
+    })
+}
+
+type Record = Result<SubmittedMessage, RecordError>;
+
+/// Returns what an earlier ingest made of a record.
+fn replay(conn: &mut SqliteConnection, record: &Record) -> QueryResult<RecordOutcome> {
+    let dead = |reason: String| RecordOutcome::Dead {
+        reason,
+        replayed: true,
+    };
+    let msg = match record {
+        Ok(msg) => msg,
+        Err(error) => return Ok(dead(error.to_string())),
+    };
+    let stored = find(conn, msg.dedup_key())?;
+    Ok(stored.map_or_else(
+        || dead("it could not be stored when it was read first".to_owned()),
+        RecordOutcome::Replayed,
+    ))
+}
+
+/// Returns the stored message of a key, marked as a duplicate.
+fn find(conn: &mut SqliteConnection, key: DedupKey) -> QueryResult<Option<PersistedMessage>> {
+    let row = messages::table
+        .filter(messages::room_id.eq(key.room_id))
+        .filter(messages::sender_id.eq(key.sender_id))
+        .filter(messages::client_msg_id.eq(key.client_msg_id))
+        .first::<MessageRow>(conn)
+        .optional()?;
+    Ok(row.map(|row| PersistedMessage {
+        duplicate: true,
+        ..message_of(row)
+    }))
+}
+
+/// One batch under way.
+struct Ingest<'a> {
+    conn: &'a mut SqliteConnection,
+    now: Timestamp,
+    /// Of the rooms met so far; `None` for one that does not exist.
+    heads: HashMap<RoomId, Option<Head>>,
+    senders: HashMap<UserId, bool>,
+}
+
+impl<'a> Ingest<'a> {
+    fn new(conn: &'a mut SqliteConnection) -> Self {
+        Self {
+            conn,
+            now: Timestamp::now(),
+            heads: HashMap::new(),
+            senders: HashMap::new(),
+        }
+    }
+
+    fn record(&mut self, record: &Record) -> QueryResult<RecordOutcome> {
+        let dead = |reason: String| RecordOutcome::Dead {
+            reason,
+            replayed: false,
+        };
+        let msg = match record {
+            Ok(msg) => msg,
+            Err(error) => return Ok(dead(error.to_string())),
+        };
+        let Some(head) = self.head(msg.room_id)? else {
+            return Ok(dead("no such room".to_owned()));
+        };
+        if !self.sender_exists(msg.sender_id)? {
+            return Ok(dead("no such sender".to_owned()));
+        }
+        let next = head.next(self.now);
+        if let Some(stored) = self.insert(msg, next.seq, next.message_id)? {
+            self.heads.insert(msg.room_id, Some(next));
+            return Ok(RecordOutcome::New(stored));
+        }
+        let stored = find(self.conn, msg.dedup_key())?;
+        let stored = stored.ok_or(diesel::result::Error::NotFound)?;
+        Ok(RecordOutcome::Duplicate(stored))
+    }
+
+    fn head(&mut self, room_id: RoomId) -> QueryResult<Option<Head>> {
+        if let Some(head) = self.heads.get(&room_id) {
+            return Ok(*head);
+        }
+        let query = rooms::table.find(room_id);
+        let query = query.select((rooms::last_seq, rooms::last_message_id));
+        let row = query
+            .first::<(Seq, Option<MessageId>)>(self.conn)
+            .optional()?;
+        let head = row.map(|(seq, id)| Head::of_room(seq, id));
+        self.heads.insert(room_id, head);
+        Ok(head)
+    }
+
+    fn sender_exists(&mut self, sender_id: UserId) -> QueryResult<bool> {
+        if let Some(exists) = self.senders.get(&sender_id) {
+            return Ok(*exists);
+        }
+        let query = users::table.find(sender_id).select(users::id);
+        let exists = query.first::<UserId>(self.conn).optional()?.is_some();
+        self.senders.insert(sender_id, exists);
+        Ok(exists)
+    }
+
+    /// Returns `None` when the message is stored already.
+    fn insert(
+        &mut self,
+        msg: &SubmittedMessage,
+        seq: Seq,
+        message_id: MessageId,
+    ) -> QueryResult<Option<PersistedMessage>> {
+        let inserted = diesel::insert_into(messages::table)
+            .values((
+                messages::room_id.eq(msg.room_id),
+                messages::seq.eq(seq),
+                messages::id.eq(message_id),
+                messages::sender_id.eq(msg.sender_id),
+                messages::client_msg_id.eq(msg.client_msg_id),
+                messages::message_type.eq(msg.message_type),
+                messages::content.eq(&msg.content),
+                messages::created_at.eq(self.now),
+            ))
+            .on_conflict((
+                messages::room_id,
+                messages::sender_id,
+                messages::client_msg_id,
+            ))
+            .do_nothing()
+            .execute(self.conn)?;
+        Ok((inserted > 0).then(|| msg.persisted(message_id, seq, self.now)))
+    }
+
+    /// Moves the heads of the rooms that got something.
+    fn finish(self) -> QueryResult<()> {
+        for (room_id, head) in self.heads {
+            let Some(Head {
+                seq, message_id, ..
+            }) = head.filter(Head::is_new)
+            else {
+                continue;
+            };
+            diesel::update(rooms::table.find(room_id))
+                .set((
+                    rooms::last_seq.eq(seq),
+                    rooms::last_message_id.eq(message_id),
+                    rooms::last_message_at.eq(self.now),
+                    rooms::active_at.eq(self.now),
+                ))
+                .execute(self.conn)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_next(conn: &mut SqliteConnection, partition: u32) -> QueryResult<u64> {
+    let query = ingest_offsets::table.find(partition.cast_signed());
+    let next = query.select(ingest_offsets::next_offset);
+    let next = next.first::<i64>(conn).optional()?;
+    Ok(next.unwrap_or(0).cast_unsigned())
+}
+
+fn write_next(conn: &mut SqliteConnection, partition: u32, next: u64) -> QueryResult<()> {
+    let next = ingest_offsets::next_offset.eq(next.cast_signed());
+    diesel::insert_into(ingest_offsets::table)
+        .values((ingest_offsets::partition.eq(partition.cast_signed()), next))
+        .on_conflict(ingest_offsets::partition)
+        .do_update()
+        .set(next)
+        .execute(conn)?;
+    Ok(())
+}
