@@ -11,6 +11,8 @@
 //!   log may then forget it.
 
 pub mod local;
+#[cfg(test)]
+pub(crate) mod suite;
 
 use std::{
     future::Future,
@@ -126,8 +128,23 @@ pub enum BroadcastEvent {
 /// A bounded stream of ingest events; the log waits while it is full.
 pub type IngestStream = mpsc::Receiver<IngestEvent>;
 
-/// A bounded stream of broadcast events; the log waits while it is full.
-pub type BroadcastStream = mpsc::Receiver<BroadcastEvent>;
+/// A bounded stream of broadcast events; appenders wait while it is full.
+#[derive(Debug)]
+pub enum BroadcastStream {
+    Local(local::Subscriber),
+}
+
+impl BroadcastStream {
+    /// Returns the next event, and takes the one before as dealt with.
+    ///
+    /// `None` when another reader has begun, or the log has closed. Dropping the future loses
+    /// nothing.
+    pub async fn recv(&mut self) -> Option<BroadcastEvent> {
+        match self {
+            Self::Local(subscriber) => subscriber.recv().await,
+        }
+    }
+}
 
 /// Why a log cannot be opened or read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -173,7 +190,8 @@ impl MessageLog {
     /// Returns the offset up to which a partition was committed.
     ///
     /// # Errors
-    /// [`LogError::Unavailable`] when the log cannot be asked.
+    /// [`LogError::Unavailable`] when the log cannot be asked, [`LogError::Refused`] when it has
+    /// no such partition.
     pub async fn committed(&self, partition: u32) -> Result<u64, LogError> {
         match self {
             Self::Local(log) => log.committed(partition).await,
@@ -188,9 +206,11 @@ impl MessageLog {
     }
 
     /// Reads the two broadcast topics from now on; one reader at a time, the last one wins.
+    ///
+    /// It begins with what an earlier reader of this process was handed last.
     pub fn broadcast(&self) -> BroadcastStream {
         match self {
-            Self::Local(log) => log.broadcast(),
+            Self::Local(log) => BroadcastStream::Local(log.broadcast()),
         }
     }
 
@@ -198,6 +218,7 @@ impl MessageLog {
     ///
     /// # Errors
     /// [`LogError::Unavailable`] when it could not be noted; nothing is lost by that.
+    /// [`LogError::Refused`] for a partition or an offset that the log does not have.
     pub async fn commit(&self, partition: u32, next: u64) -> Result<(), LogError> {
         match self {
             Self::Local(log) => log.commit(partition, next).await,

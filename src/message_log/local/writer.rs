@@ -1,0 +1,269 @@
+//! The log's own thread: the only one that touches the files.
+//!
+//! It takes all appends that wait, up to [`BATCH`], writes them in one transaction, and answers;
+//! the next group gathers meanwhile. Nothing is held back for company: a single append is written
+//! at once. Between groups it hands records to the reader, as far as the reader takes them.
+
+use std::{future::pending, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    DeadLetter, PARTITION, Shared,
+    file::{Entry, LogFile, Written},
+};
+use crate::message_log::{AppendError, IngestEvent, LogError};
+
+/// Most records of one transaction, and of one event to the reader.
+const BATCH: usize = 500;
+
+/// How long committed records stay when no append takes their removal along.
+const REMOVAL_DELAY: Duration = Duration::from_millis(200);
+
+/// How often a disk that did not take a write is tried again.
+const RECOVERY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A record that waits to be written.
+pub(super) struct Append {
+    pub entry: Entry,
+    pub answer: oneshot::Sender<Result<(), AppendError>>,
+}
+
+/// Everything else that the thread is asked.
+pub(super) enum Control {
+    /// Sent when the bridge begins to read; takes the place of an earlier reader.
+    Ingest(Reader),
+    DeadLetters {
+        from: u64,
+        limit: usize,
+        answer: oneshot::Sender<Result<Vec<DeadLetter>, LogError>>,
+    },
+    Close,
+}
+
+/// The reader of `chat.messages.v1`.
+pub(super) struct Reader {
+    pub sender: mpsc::Sender<IngestEvent>,
+    /// Offset of the next record it gets; `None` for where the last commit left it.
+    pub next: Option<u64>,
+}
+
+/// What there is to do.
+enum Work {
+    Appends,
+    Control(Control),
+    /// The reader has room, or has gone.
+    Reader,
+    CommitNoted,
+    Due,
+    /// Nobody has a handle any more.
+    Abandoned,
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    file: LogFile,
+    shared: Arc<Shared>,
+    appends: mpsc::Receiver<Append>,
+    controls: mpsc::Receiver<Control>,
+    /// Taken from the queue, not written yet; empty between two pieces of work.
+    group: Vec<Append>,
+    reader: Option<(mpsc::Sender<IngestEvent>, u64)>,
+    /// When committed records are removed, or the disk is tried again.
+    due: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        file: LogFile,
+        shared: Arc<Shared>,
+        appends: mpsc::Receiver<Append>,
+        controls: mpsc::Receiver<Control>,
+    ) -> Self {
+        Self {
+            file,
+            shared,
+            appends,
+            controls,
+            group: Vec::with_capacity(BATCH),
+            reader: None,
+            due: None,
+        }
+    }
+
+    /// Works until the log is closed.
+    pub(super) async fn run(mut self) {
+        loop {
+            match self.next_work().await {
+                Work::Appends => self.write_group(),
+                Work::Control(Control::Ingest(reader)) => self.start(reader),
+                Work::Control(Control::DeadLetters {
+                    from,
+                    limit,
+                    answer,
+                }) => {
+                    // The asker may have gone.
+                    let _ = answer.send(self.dead_letters(from, limit));
+                }
+                Work::Reader => self.feed(),
+                Work::CommitNoted => self.wake_within(REMOVAL_DELAY),
+                Work::Due => self.on_due(),
+                Work::Control(Control::Close) | Work::Abandoned => break,
+            }
+        }
+        self.finish().await;
+    }
+
+    async fn next_work(&mut self) -> Work {
+        let end = self.file.ends().messages;
+        tokio::select! {
+            taken = self.appends.recv_many(&mut self.group, BATCH) => match taken {
+                0 => Work::Abandoned,
+                _ => Work::Appends,
+            },
+            Some(control) = self.controls.recv() => Work::Control(control),
+            () = room(self.reader.as_ref(), end) => Work::Reader,
+            () = self.shared.commit_noted.notified() => Work::CommitNoted,
+            () = reached(self.due) => Work::Due,
+        }
+    }
+
+    fn write_group(&mut self) {
+        let written = self.write();
+        for append in self.group.drain(..) {
+            // The appender may have gone; the record is written all the same.
+            let _ = append.answer.send(match &written {
+                Written::Kept => Ok(()),
+                Written::Refused(reason) => Err(AppendError::Refused(reason.clone())),
+                Written::Unknown(reason) => Err(AppendError::Unknown(reason.clone())),
+            });
+        }
+        self.file.checkpoint_if_due();
+    }
+
+    /// Writes the group and what was committed; notices when the disk takes no more, or again.
+    fn write(&mut self) -> Written {
+        let entries = self.group.iter().map(|append| &append.entry);
+        let written = self.file.write(entries, self.shared.committed());
+        if let Written::Refused(reason) | Written::Unknown(reason) = &written
+            && self.shared.is_writable()
+        {
+            log::error!(reason:%; "the message log cannot be written");
+        }
+        self.publish_state();
+        written
+    }
+
+    fn publish_state(&mut self) {
+        self.shared.set_end(self.file.ends().messages);
+        self.shared.set_writable(self.file.is_settled());
+        if !self.file.is_settled() {
+            self.wake_within(RECOVERY_INTERVAL);
+        }
+    }
+
+    fn wake_within(&mut self, delay: Duration) {
+        let at = Instant::now() + delay;
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Recovers from a failed write, or removes what was committed.
+    fn on_due(&mut self) {
+        self.due = None;
+        if !self.file.is_settled() {
+            if self.file.settle() {
+                log::info!("the message log can be written again");
+            }
+            self.publish_state();
+            return;
+        }
+        if self.shared.committed() > self.file.first() {
+            self.write();
+            self.file.checkpoint_if_due();
+        }
+        let more_to_remove = self.shared.committed() > self.file.first();
+        if self.file.shrink() || more_to_remove {
+            self.wake_within(REMOVAL_DELAY);
+        }
+    }
+
+    /// Puts a reader in the place of an earlier one, whose stream ends.
+    fn start(&mut self, reader: Reader) {
+        let next = reader.next.unwrap_or_else(|| self.shared.committed());
+        let (first, end) = (self.file.first(), self.file.ends().messages);
+        self.reader = Some((reader.sender, next));
+        if next < first || next > end {
+            self.fail_reader(format!(
+                "it cannot be read from record {next}: it keeps {first} to {end}"
+            ));
+        }
+    }
+
+    /// Hands the reader its next records; there is room for them.
+    fn feed(&mut self) {
+        let Some((sender, next)) = &mut self.reader else {
+            return;
+        };
+        let records = match self.file.read(*next, BATCH) {
+            Ok(records) => records,
+            Err(error) => return self.fail_reader(error.to_string()),
+        };
+        *next += records.len() as u64;
+        let event = IngestEvent::Records {
+            partition: PARTITION,
+            records,
+        };
+        if sender.try_send(event).is_err() {
+            self.reader = None;
+        }
+    }
+
+    fn fail_reader(&mut self, reason: String) {
+        if let Some((sender, _)) = self.reader.take() {
+            // Full: the stream ends after what lies in it, and its reader opens another.
+            let _ = sender.try_send(IngestEvent::Failed(reason));
+        }
+    }
+
+    fn dead_letters(&mut self, from: u64, limit: usize) -> Result<Vec<DeadLetter>, LogError> {
+        let rows = self.file.read_dead_letters(from, limit);
+        let rows = rows.map_err(|e| LogError::Refused(e.to_string()))?;
+        let letters = (from..).zip(rows);
+        Ok(letters
+            .map(|(offset, row)| DeadLetter::new(offset, row))
+            .collect())
+    }
+
+    /// Writes what is queued, and closes.
+    async fn finish(mut self) {
+        self.appends.close();
+        while self.appends.recv_many(&mut self.group, BATCH).await > 0 {
+            self.write_group();
+        }
+        while self.file.is_settled() && self.shared.committed() > self.file.first() {
+            self.write();
+        }
+        self.file.close();
+        // Only now: its end is what tells everybody that the files are closed.
+        drop(self.controls);
+    }
+}
+
+/// Waits until the reader, if it is behind, has room for another event or has gone.
+async fn room(reader: Option<&(mpsc::Sender<IngestEvent>, u64)>, end: u64) {
+    match reader {
+        // The permit goes back at once: nobody but this thread sends.
+        Some((sender, next)) if *next < end => drop(sender.reserve().await),
+        _ => pending().await,
+    }
+}
+
+async fn reached(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
+    }
+}
