@@ -1,10 +1,27 @@
 //! roomcast: group chat in which an accepted message is never lost, doubled or out of order.
 
+pub mod actors;
+pub mod auth;
+pub mod backends;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod data_dir;
+pub mod drain;
 pub mod error;
 pub mod event;
+pub mod fanout;
+pub mod gateway;
+pub mod http;
 pub mod ids;
+pub mod limits;
+pub mod memberships;
 pub mod message;
+pub mod message_log;
+pub mod metrics;
+pub mod outbox;
+pub mod presence;
 pub mod protocol;
+pub mod server;
 pub mod store;
+pub mod transport;

@@ -28,6 +28,18 @@ pub enum MessageType {
     System,
 }
 
+impl MessageType {
+    /// Returns the name used in payloads.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Image => "IMAGE",
+            Self::System => "SYSTEM",
+        }
+    }
+}
+
 /// What makes a repeat recognisable: the same key is stored once, for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DedupKey {

@@ -30,7 +30,9 @@ pub struct TestClient {
 impl TestClient {
     /// Opens a socket with a token on the handshake and waits for `ready`.
     pub async fn connect(url: &str, token: &str) -> Self {
-        let mut client = Self::open(Self::request(url, Some(token))).await.expect("a handshake");
+        let mut client = Self::open(Self::request(url, Some(token)))
+            .await
+            .expect("a handshake");
         client.ready = client.expect("ready").await;
         client
     }
@@ -68,15 +70,18 @@ impl TestClient {
 
     /// Sends an event without an id.
     pub async fn send(&mut self, event: &str, data: Value) {
-        self.send_text(json!({ "event": event, "data": data }).to_string()).await;
+        self.send_text(json!({ "event": event, "data": data }).to_string())
+            .await;
     }
 
     /// Sends an event and waits for the reply of its id; returns the whole frame.
     pub async fn request_frame(&mut self, event: &str, data: Value) -> Value {
         self.next_id += 1;
         let id = self.next_id;
-        self.send_text(json!({ "event": event, "data": data, "id": id }).to_string()).await;
-        self.expect_where(&format!("the reply to {event}"), |frame| frame["id"] == id).await
+        self.send_text(json!({ "event": event, "data": data, "id": id }).to_string())
+            .await;
+        self.expect_where(&format!("the reply to {event}"), |frame| frame["id"] == id)
+            .await
     }
 
     /// Sends an event and waits for its reply, which must be of the event `reply`.
@@ -93,7 +98,8 @@ impl TestClient {
 
     /// Joins a room without replay; returns the data of `roomJoined`.
     pub async fn join(&mut self, room: &str) -> Value {
-        self.ask("joinRoom", json!({ "roomId": room }), "roomJoined").await
+        self.ask("joinRoom", json!({ "roomId": room }), "roomJoined")
+            .await
     }
 
     /// Sends a message and waits until it is accepted; returns its client message id.
@@ -107,7 +113,9 @@ impl TestClient {
 
     /// Returns the next frame of an event; frames before it are kept.
     pub async fn expect(&mut self, event: &str) -> Value {
-        let frame = self.expect_where(event, |frame| frame["event"] == event).await;
+        let frame = self
+            .expect_where(event, |frame| frame["event"] == event)
+            .await;
         frame["data"].clone()
     }
 
@@ -142,7 +150,9 @@ impl TestClient {
         if let Some(frame) = self.unread.pop_front() {
             return frame;
         }
-        within("a frame", self.read()).await.expect("the socket is open")
+        within("a frame", self.read())
+            .await
+            .expect("the socket is open")
     }
 
     /// Asks for a heartbeat, and asserts that nothing of an event came before its answer.

@@ -37,7 +37,12 @@ impl Answer {
     /// Asserts a refusal of the shape that every refusal has.
     #[track_caller]
     pub fn refused(self, status: u16, code: &str) -> Self {
-        assert_eq!((self.status, &self.body["code"]), (status, &json!(code)), "{:#}", self.body);
+        assert_eq!(
+            (self.status, &self.body["code"]),
+            (status, &json!(code)),
+            "{:#}",
+            self.body
+        );
         let content_type = self.header("content-type");
         assert_eq!(content_type, Some("application/problem+json"));
         for member in ["type", "title", "detail"] {
@@ -91,7 +96,10 @@ impl TestUser {
     /// Logs in once more; returns the new token.
     pub async fn log_in(&self) -> String {
         let body = json!({ "email": self.email, "password": self.password });
-        let answer = self.anonymous(Method::POST, "/auth/login", Some(body)).await.ok(200);
+        let answer = self
+            .anonymous(Method::POST, "/auth/login", Some(body))
+            .await
+            .ok(200);
         answer["accessToken"].as_str().expect("a token").to_owned()
     }
 
@@ -164,7 +172,9 @@ impl TestUser {
 
     /// Becomes a member of a public room.
     pub async fn join(&self, room: &str) -> Value {
-        self.post_empty(&format!("/rooms/{room}/join")).await.ok(201)
+        self.post_empty(&format!("/rooms/{room}/join"))
+            .await
+            .ok(201)
     }
 
     /// Sends a message by REST; returns its client message id.
@@ -172,13 +182,18 @@ impl TestUser {
         let id = uuid();
         let body = json!({ "clientMsgId": id, "type": "TEXT", "content": content });
         let status = StatusCode::ACCEPTED.as_u16();
-        self.post(&format!("/rooms/{room}/messages"), body).await.ok(status);
+        self.post(&format!("/rooms/{room}/messages"), body)
+            .await
+            .ok(status);
         id
     }
 
     /// Reads the newest page of a room.
     pub async fn history(&self, room: &str) -> Vec<Value> {
-        let page = self.get(&format!("/rooms/{room}/messages?limit=100")).await.ok(200);
+        let page = self
+            .get(&format!("/rooms/{room}/messages?limit=100"))
+            .await
+            .ok(200);
         page.as_array().expect("an array").clone()
     }
 

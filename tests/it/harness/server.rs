@@ -49,7 +49,9 @@ impl ServerOptions {
             "LIMIT_LOGIN_FAILURES",
             "LIMIT_HANDSHAKES_PER_S",
         ];
-        names.into_iter().fold(self, |options, name| options.env(name, 0))
+        names
+            .into_iter()
+            .fold(self, |options, name| options.env(name, 0))
     }
 
     /// Makes a named point in the server fail, for instance `room-actor=1*panic`.
@@ -102,7 +104,14 @@ impl TestServer {
 
     async fn launch(options: ServerOptions, folder: Arc<TempDir>) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_roomcast"))
-            .args(["dev", "--port", "0", "--metrics-addr", "127.0.0.1:0", "--data-dir"])
+            .args([
+                "dev",
+                "--port",
+                "0",
+                "--metrics-addr",
+                "127.0.0.1:0",
+                "--data-dir",
+            ])
             .arg(folder.path().join("data"))
             .current_dir(folder.path())
             .env("BCRYPT_COST", "4")
@@ -142,7 +151,9 @@ impl TestServer {
     fn announced(&mut self, label: &str) -> String {
         let lines = self.said.lines.lock().expect("no panic");
         let found = |lines: &mut Vec<String>| {
-            let line = lines.iter().find(|line| line.trim_start().starts_with(label))?;
+            let line = lines
+                .iter()
+                .find(|line| line.trim_start().starts_with(label))?;
             let at = line.find("http://")?;
             line[at..].split_whitespace().next().map(str::to_owned)
         };
@@ -151,7 +162,10 @@ impl TestServer {
         let (mut lines, _) = waited.expect("no panic");
         let Some(address) = found(&mut lines) else {
             self.ended = true;
-            panic!("the server did not say where its {label}is:\n{}", lines.join("\n"));
+            panic!(
+                "the server did not say where its {label}is:\n{}",
+                lines.join("\n")
+            );
         };
         address.trim_end_matches('/').to_owned()
     }
@@ -265,7 +279,9 @@ impl TestServer {
     fn judge_counters(&self) -> Result<(), String> {
         let url = self.metrics.clone();
         let read = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             runtime.expect("a runtime").block_on(async move {
                 let mut last = String::new();
                 for _ in 0..200 {
@@ -285,7 +301,9 @@ impl TestServer {
     fn judge_log(&self) -> Result<(), String> {
         let bad = |line: &&String| line.contains(" ERROR ") || line.contains("panicked");
         match self.log().iter().find(bad) {
-            Some(line) if !self.options.expects_errors => Err(format!("an error was logged: {line}")),
+            Some(line) if !self.options.expects_errors => {
+                Err(format!("an error was logged: {line}"))
+            }
             _ => Ok(()),
         }
     }
@@ -301,7 +319,10 @@ impl Drop for TestServer {
             self.signal(Signal::SIGTERM);
             let status = self.child.wait().expect("a child can be waited for");
             if !status.success() && !self.options.expects_errors {
-                verdict = verdict.and(Err(format!("ended with {status}, signal {:?}", status.signal())));
+                verdict = verdict.and(Err(format!(
+                    "ended with {status}, signal {:?}",
+                    status.signal()
+                )));
             }
         }
         verdict = verdict.and_then(|()| self.judge_log());
@@ -334,7 +355,13 @@ fn is_balanced(text: &str) -> bool {
 }
 
 fn balance(text: &str) -> String {
-    ["accepted", "persisted", "duplicate", "dead_lettered", "unknown"]
-        .map(|name| format!("{name} {}", counter(text, name)))
-        .join(", ")
+    [
+        "accepted",
+        "persisted",
+        "duplicate",
+        "dead_lettered",
+        "unknown",
+    ]
+    .map(|name| format!("{name} {}", counter(text, name)))
+    .join(", ")
 }

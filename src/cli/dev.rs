@@ -1,0 +1,56 @@
+//! `roomcast dev`: the whole system in one process.
+
+use std::rc::Rc;
+
+use clap::Args;
+
+use super::{
+    banner::Banner,
+    failure::Failure,
+    flags::{Flags, ForDev},
+    logging,
+};
+use crate::{
+    backends::Backends,
+    config::{DevConfig, GatewayConfig},
+    data_dir::DataDir,
+    server,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    /// Keep the data in a temporary folder that is removed at the end
+    #[arg(long, conflicts_with = "ROOMCAST_DATA_DIR")]
+    ephemeral: bool,
+    #[command(flatten)]
+    flags: Flags<ForDev>,
+}
+
+pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
+    let config = DevConfig::load(args.flags.settings(), args.ephemeral)?;
+    logging::start(&config.log_filter);
+    raise_descriptor_limit();
+    let dir = match &config.data_dir {
+        Some(path) => DataDir::open(path),
+        None => DataDir::ephemeral(),
+    };
+    // Held here, so that the lock and a temporary folder last until everything has stopped.
+    let dir = Rc::new(dir.map_err(anyhow::Error::new)?);
+    server::block_on(serve(Rc::clone(&dir), config.gateway))?;
+    Ok(())
+}
+
+async fn serve(dir: Rc<DataDir>, config: GatewayConfig) -> anyhow::Result<()> {
+    let banner = Banner::new(&dir);
+    let backends = Backends::embedded(&dir).await?;
+    drop(dir);
+    server::run(backends, config, |opened| banner.show(opened)).await
+}
+
+/// Each socket costs two descriptors; the usual soft limit is far below the hard one.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(descriptors) => log::debug!(descriptors = descriptors; "descriptors may be open"),
+        Err(error) => log::warn!(error:%; "the limit of open descriptors was not raised"),
+    }
+}

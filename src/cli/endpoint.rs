@@ -1,0 +1,64 @@
+//! Where a running server is, for the tools that talk to one.
+
+use std::fmt;
+
+use crate::config::{Settings, keys, parse};
+
+/// The address of a server, without a slash at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Endpoint(String);
+
+impl Endpoint {
+    /// Reads where the server is: on this machine, unless it is said; `None` notes a problem.
+    pub(super) fn read(settings: &mut Settings) -> Option<Self> {
+        if let Some(url) = settings.read_optional(&keys::ROOMCAST_URL, parse::server_url)? {
+            return Some(Self(url.as_str().trim_end_matches('/').to_owned()));
+        }
+        let port = settings.read(&keys::PORT, parse::service_port)?;
+        Some(Self(format!("http://127.0.0.1:{port}")))
+    }
+
+    /// Returns the address of a path.
+    pub(super) fn http(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    /// Returns the address of the WebSocket.
+    pub(super) fn websocket(&self) -> String {
+        format!("{}/ws", self.0.replacen("http", "ws", 1))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::config::{Environment, Mode};
+
+    #[test]
+    fn a_url_wins_over_the_port() {
+        let check = |flags: &[(&'static str, &str)], expected: Option<&str>| {
+            let flags: HashMap<_, _> = flags
+                .iter()
+                .map(|(key, value)| (*key, (*value).to_owned()))
+                .collect();
+            let mut settings = Settings::new(Mode::Dev, flags, Environment::default());
+            let endpoint = Endpoint::read(&mut settings).map(|endpoint| endpoint.to_string());
+            assert_eq!(endpoint.as_deref(), expected);
+        };
+        check(&[], Some("http://127.0.0.1:3000"));
+        check(&[("PORT", "4000")], Some("http://127.0.0.1:4000"));
+        check(
+            &[("ROOMCAST_URL", "http://a:1/"), ("PORT", "0")],
+            Some("http://a:1"),
+        );
+        check(&[("PORT", "0")], None);
+    }
+}

@@ -1,0 +1,86 @@
+//! `roomcast token`: a signed token for a user, for scripts.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::{
+    failure::{Failure, print_line},
+    flags::{Flags, ForToken},
+    logging,
+    signing::{Signer, Subject},
+};
+use crate::config::{ConfigError, Settings, TokenConfig, keys, parse};
+
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// Whose token: an e-mail address or the id of a user
+    #[arg(value_name = "EMAIL|USER_ID")]
+    subject: String,
+    /// Life of the token: `30s`, `15m`, `12h`, `1d` or seconds; at most, and usually, JWT_EXPIRES_IN
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    expires_in: Option<String>,
+    #[command(flatten)]
+    flags: Flags<ForToken>,
+}
+
+struct TokenOptions {
+    subject: Subject,
+    expires_in: Duration,
+    data_dir: PathBuf,
+    tokens: TokenConfig,
+    log_filter: String,
+}
+
+pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
+    let options = TokenOptions::load(args)?;
+    logging::start(&options.log_filter);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    let token = runtime.block_on(sign(&options))?;
+    print_line(&token)
+}
+
+async fn sign(options: &TokenOptions) -> anyhow::Result<String> {
+    let signer = Signer::open(&options.data_dir, &options.tokens).await?;
+    let token = signer.sign(&options.subject, options.expires_in).await;
+    signer.close().await;
+    token
+}
+
+impl TokenOptions {
+    fn load(args: TokenArgs) -> Result<Self, ConfigError> {
+        let mut settings = args.flags.settings();
+        let options = Self::read(&mut settings, &args.subject, args.expires_in.as_deref());
+        settings.finish(options)
+    }
+
+    fn read(settings: &mut Settings, subject: &str, expires_in: Option<&str>) -> Option<Self> {
+        let subject = settings.read_argument("EMAIL|USER_ID", subject, Subject::parse);
+        let data_dir = settings.read(&keys::ROOMCAST_DATA_DIR, parse::path);
+        let log_filter = settings.read(&keys::RUST_LOG, parse::log_filter);
+        let tokens = TokenConfig::read(settings, None);
+        let expires_in = match expires_in {
+            Some(text) => settings.read_argument("--expires-in", text, parse::expires_in),
+            None => tokens.as_ref().map(|tokens| tokens.expires_in),
+        };
+        let (tokens, expires_in) = (tokens?, expires_in?);
+        if expires_in > tokens.expires_in {
+            let most = tokens.expires_in.as_secs();
+            let why = format!(
+                "must be at most JWT_EXPIRES_IN ({most} s): servers refuse a token that lives longer"
+            );
+            settings.note("--expires-in", why);
+        }
+        Some(Self {
+            subject: subject?,
+            expires_in,
+            data_dir: data_dir?,
+            tokens,
+            log_filter: log_filter?,
+        })
+    }
+}

@@ -1,0 +1,267 @@
+//! The data folder of `dev`: who owns it, and the names of what lies in it.
+//!
+//! One process owns a folder at a time: it holds an exclusive lock on a file in it, which the
+//! kernel releases when the process ends, however it ends. [`DataView`] reads beside the owner.
+
+mod secret;
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use secrecy::SecretString;
+use tempfile::TempDir;
+
+use crate::config::parse::MIN_SECRET_BYTES;
+
+const LOCK_FILE: &str = "roomcast.lock";
+const STORE_FILE: &str = "roomcast.sqlite3";
+const SECRET_FILE: &str = "jwt.secret";
+
+/// Nobody else on the machine reads messages and secret.
+const FOLDER_MODE: u32 = 0o700;
+const LOCK_MODE: u32 = 0o600;
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error("cannot use the data folder `{}`: {error}; choose another with --data-dir", path.display())]
+    Unusable { path: PathBuf, error: io::Error },
+    #[error(
+        "the data folder `{}` is in use by another process{}; stop that one, or choose another folder with --data-dir",
+        path.display(),
+        pid.map(|pid| format!(" ({pid})")).unwrap_or_default()
+    )]
+    InUse { path: PathBuf, pid: Option<u32> },
+    #[error(
+        "there is no data of roomcast in `{}`: start `roomcast` there once, or name its folder with --data-dir",
+        path.display()
+    )]
+    NoData { path: PathBuf },
+    #[error("cannot make a temporary folder in `{}`: {error}; choose another place with TMPDIR", path.display())]
+    NoTemporary { path: PathBuf, error: io::Error },
+    #[error("the secret `{}` cannot be read or made: {error}", path.display())]
+    Secret { path: PathBuf, error: io::Error },
+    #[error(
+        "the secret `{}` is damaged (shorter than {} bytes): remove it to get a new one, and everybody has to log in again",
+        path.display(),
+        MIN_SECRET_BYTES
+    )]
+    SecretTooShort { path: PathBuf },
+}
+
+/// A data folder that this process owns for as long as the value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+    /// Removed with everything in it when the value is dropped.
+    _temporary: Option<TempDir>,
+}
+
+impl DataDir {
+    /// Takes a folder for this process; makes it (mode 0700) where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be written, or another process has it.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let unusable = |error| DataDirError::Unusable {
+            path: path.to_owned(),
+            error,
+        };
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(FOLDER_MODE).create(path);
+        made.map_err(unusable)?;
+        let path = fs::canonicalize(path).map_err(unusable)?;
+        let lock = lock(&path)?;
+        Ok(Self {
+            path,
+            _lock: lock,
+            _temporary: None,
+        })
+    }
+
+    /// Makes a temporary folder, removed when the value is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn ephemeral() -> Result<Self, DataDirError> {
+        let made = tempfile::Builder::new().prefix("roomcast-").tempdir();
+        let temporary = made.map_err(|error| DataDirError::NoTemporary {
+            path: std::env::temp_dir(),
+            error,
+        })?;
+        let owned = Self::open(temporary.path())?;
+        Ok(Self {
+            _temporary: Some(temporary),
+            ..owned
+        })
+    }
+
+    /// Looks into a folder that another process may own; takes and makes nothing.
+    ///
+    /// # Errors
+    /// When there is no data of ours in it.
+    pub fn peek(path: &Path) -> Result<DataView, DataDirError> {
+        let view = DataView {
+            path: path.to_owned(),
+        };
+        let has_data = view.store().is_file() && view.path.join(SECRET_FILE).exists();
+        has_data
+            .then_some(view)
+            .ok_or_else(|| DataDirError::NoData {
+                path: path.to_owned(),
+            })
+    }
+
+    /// Returns the folder, as an absolute path. The log keeps its files in it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the path of the database.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.path.join(STORE_FILE)
+    }
+
+    /// Returns the path of the secret.
+    #[must_use]
+    pub fn secret_path(&self) -> PathBuf {
+        self.path.join(SECRET_FILE)
+    }
+
+    /// Returns the secret that signs tokens; the first call in a folder makes it (mode 0600).
+    ///
+    /// # Errors
+    /// When it cannot be read, is damaged, or cannot be made.
+    pub fn secret(&self) -> Result<SecretString, DataDirError> {
+        secret::open(&self.secret_path())
+    }
+}
+
+/// A data folder that another process may own: to be read only.
+#[derive(Debug)]
+pub struct DataView {
+    path: PathBuf,
+}
+
+impl DataView {
+    /// Returns the path of the database.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.path.join(STORE_FILE)
+    }
+
+    /// Returns the secret that signs tokens.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn secret(&self) -> Result<SecretString, DataDirError> {
+        secret::read(&self.path.join(SECRET_FILE))
+    }
+}
+
+/// Locks a folder until the file is dropped; notes this process in it, for people.
+fn lock(folder: &Path) -> Result<File, DataDirError> {
+    let path = folder.join(LOCK_FILE);
+    let unusable = |error| DataDirError::Unusable {
+        path: folder.to_owned(),
+        error,
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.mode(LOCK_MODE).open(&path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let owner = fs::read_to_string(&path).unwrap_or_default();
+            return Err(DataDirError::InUse {
+                path: folder.to_owned(),
+                pid: owner.trim().parse().ok(),
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(unusable(error)),
+    }
+    let noted = file
+        .set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    noted.map_err(unusable)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        let metadata = fs::metadata(path).expect("it exists");
+        metadata.permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_folder_has_one_owner_at_a_time() {
+        let parent = TempDir::new().expect("a temporary folder");
+        let path = parent.path().join("a/b");
+        let owner = DataDir::open(&path).expect("free");
+        let refused = DataDir::open(&path).expect_err("taken").to_string();
+        assert!(refused.contains("in use by another process"), "{refused}");
+        let pid = std::process::id().to_string();
+        assert!(refused.contains(&pid), "{refused}");
+        drop(owner);
+        DataDir::open(&path).expect("free again");
+    }
+
+    #[test]
+    fn only_the_owner_reads_what_is_made() {
+        let parent = TempDir::new().expect("a temporary folder");
+        let path = parent.path().join("data");
+        let dir = DataDir::open(&path).expect("free");
+        dir.secret().expect("made");
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&dir.secret_path()), 0o600);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let parent = TempDir::new().expect("a temporary folder");
+        let file = parent.path().join("file");
+        fs::write(&file, "").expect("writable");
+        for path in [file.clone(), file.join("below")] {
+            let error = DataDir::open(&path).expect_err("no folder").to_string();
+            assert!(error.contains(&*path.to_string_lossy()), "{error}");
+            assert!(error.contains("--data-dir"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_ephemeral_folder_leaves_nothing_behind() {
+        let dir = DataDir::ephemeral().expect("made");
+        let path = dir.path().to_owned();
+        dir.secret().expect("made");
+        drop(dir);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_view_makes_nothing_and_sees_the_owner_s_secret() {
+        let parent = TempDir::new().expect("a temporary folder");
+        let path = parent.path().join("data");
+        let absent = DataDir::peek(&path).expect_err("no data").to_string();
+        assert!(absent.contains("no data of roomcast"), "{absent}");
+        assert!(!path.exists());
+        let owner = DataDir::open(&path).expect("free");
+        let secret = owner.secret().expect("made");
+        fs::write(owner.store(), "").expect("writable");
+        let seen = DataDir::peek(&path).expect("data").secret().expect("there");
+        assert_eq!(seen.expose_secret(), secret.expose_secret());
+    }
+}
