@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use actix_web::{
-    Error,
+    Error, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::header::{self, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
 };
@@ -30,7 +31,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form
 /// Wraps every request.
 ///
 /// # Errors
-/// None of its own: what fails inside becomes an answer.
+/// When nothing inside made an answer: the error carries one, as finished as any other.
 pub async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -42,40 +43,53 @@ pub async fn guard<B: MessageBody + 'static>(
         request.method(),
         request.match_pattern().unwrap_or_default()
     );
-    let http_request = request.request().clone();
-    let too_large = declared_length(request.headers()) > MAX_BODY_BYTES as u64;
-    let answered = match too_large {
-        true => Err(ApiError::new(Code::PayloadTooLarge).into()),
-        false => match timeout(REQUEST_TIMEOUT, next.call(request)).await {
-            Ok(answered) => answered,
-            Err(_) => Err(ApiError::unavailable("the request took too long").into()),
-        },
+    let mut answered = answer(request, next).await;
+    let (status, headers) = match &mut answered {
+        Ok(response) => (response.status(), response.headers_mut()),
+        Err(response) => (response.status(), response.headers_mut()),
     };
-    let mut response = match answered {
-        Ok(response) => match problem::translate(response.response()) {
-            None => response.map_into_left_body(),
-            Some(error) => {
-                let (request, response) = response.into_parts();
-                let allow = response.headers().get(header::ALLOW).cloned();
-                let mut answer = problem::answer(&error);
-                if let Some(allow) = allow {
-                    answer.headers_mut().insert(header::ALLOW, allow);
-                }
-                ServiceResponse::new(request, answer).map_into_right_body()
-            }
-        },
-        Err(error) => {
-            let answer = error.error_response();
-            let answer =
-                problem::translate(&answer).map_or(answer, |error| problem::answer(&error));
-            ServiceResponse::new(http_request, answer).map_into_right_body()
-        }
-    };
-    let status = response.status().as_u16();
-    let ms = began.elapsed().as_millis() as u64;
+    finish_headers(headers, &request_id);
+    let (status, ms) = (status.as_u16(), began.elapsed().as_millis() as u64);
     log::debug!(request:% = request_id, status = status, ms = ms; "{line}");
-    finish_headers(response.headers_mut(), &request_id);
-    Ok(response)
+    answered.map_err(|response| InternalError::from_response("unanswered", response).into())
+}
+
+/// Has a request answered; an error is an answer too, made without the request.
+async fn answer<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, HttpResponse> {
+    if declared_length(request.headers()) > MAX_BODY_BYTES as u64 {
+        let refusal = problem::answer(&ApiError::new(Code::PayloadTooLarge));
+        return Ok(request.into_response(refusal).map_into_right_body());
+    }
+    // The request must not be shared until it has been routed: an error has to do without it.
+    match timeout(REQUEST_TIMEOUT, next.call(request)).await {
+        Ok(Ok(response)) => Ok(in_our_shape(response)),
+        Ok(Err(error)) => {
+            let answer = error.error_response();
+            let refusal = problem::translate(&answer);
+            Err(refusal.map_or(answer, |error| problem::answer(&error)))
+        }
+        Err(_) => Err(problem::answer(&ApiError::unavailable(
+            "the request took too long",
+        ))),
+    }
+}
+
+/// Gives a refusal of the framework our body; what else its headers say holds.
+fn in_our_shape<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+    let Some(error) = problem::translate(response.response()) else {
+        return response.map_into_left_body();
+    };
+    let (request, response) = response.into_parts();
+    let mut answer = problem::answer(&error);
+    for (name, value) in response.headers() {
+        if ![header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name) {
+            answer.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    ServiceResponse::new(request, answer).map_into_right_body()
 }
 
 /// A body that says it is too large is refused before a byte of it is read.
