@@ -1,4 +1,12 @@
 //! What clients and operators see, tested from outside: each test has a server process of its
 //! own, on free ports and in a temporary folder.
 
+#![expect(
+    unreachable_pub,
+    reason = "a test binary exports nothing: `pub` is between its modules"
+)]
+
+mod accounts;
 mod harness;
+mod history;
+mod rooms;

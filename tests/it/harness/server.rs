@@ -215,6 +215,20 @@ impl TestServer {
         TestUser::register(self, name).await
     }
 
+    /// Returns a token that `roomcast token` makes beside this server.
+    pub fn token(&self, user: &str, expires_in: &str) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_roomcast"))
+            .args(["token", user, "--expires-in", expires_in, "--data-dir"])
+            .arg(self.data_dir())
+            .current_dir(self.folder())
+            .output()
+            .expect("the command runs");
+        assert!(output.status.success(), "{output:?}");
+        let token = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(token.lines().count(), 1, "a token alone");
+        token.trim().to_owned()
+    }
+
     /// Returns a metric's value, summed over its labels that contain `label`; 0 when absent.
     pub async fn metric(&self, name: &str, label: &str) -> f64 {
         let text = reqwest::get(&self.metrics).await.expect("metrics answer");
