@@ -67,21 +67,17 @@ pub enum Arrival {
     Next,
     /// Others lie between: they are in the store and are read first.
     Hole,
-    /// Everybody has it; its sender repeated it and waits for an answer.
-    Repeat,
     /// Everybody has it.
     Old,
 }
 
 /// Places a message against the last one that a room delivered.
 #[must_use]
-pub fn arrival(last: Seq, seq: Seq, duplicate: bool) -> Arrival {
+pub fn arrival(last: Seq, seq: Seq) -> Arrival {
     if seq == last.next() {
         Arrival::Next
     } else if seq > last {
         Arrival::Hole
-    } else if duplicate {
-        Arrival::Repeat
     } else {
         Arrival::Old
     }
@@ -123,19 +119,14 @@ mod tests {
 
     #[test]
     fn a_message_is_placed_by_its_seq() {
-        let check = |last, seq, duplicate, expected| {
-            assert_eq!(
-                arrival(Seq(last), Seq(seq), duplicate),
-                expected,
-                "{last} {seq}"
-            );
+        let check = |last, seq, expected| {
+            assert_eq!(arrival(Seq(last), Seq(seq)), expected, "{last} {seq}");
         };
-        check(0, 1, false, Arrival::Next);
-        check(4, 5, true, Arrival::Next);
-        check(4, 6, false, Arrival::Hole);
-        check(4, 4, false, Arrival::Old);
-        check(4, 4, true, Arrival::Repeat);
-        check(4, 1, true, Arrival::Repeat);
+        check(0, 1, Arrival::Next);
+        check(4, 5, Arrival::Next);
+        check(4, 6, Arrival::Hole);
+        check(4, 4, Arrival::Old);
+        check(4, 1, Arrival::Old);
     }
 
     #[test]
@@ -161,12 +152,12 @@ mod tests {
             let mut last = Seq::ZERO;
             let mut delivered = Vec::new();
             for seq in pushes.into_iter().map(Seq) {
-                match arrival(last, seq, false) {
+                match arrival(last, seq) {
                     Arrival::Next | Arrival::Hole => {
                         delivered.extend(last.0 + 1..=seq.0);
                         last = seq;
                     }
-                    Arrival::Repeat | Arrival::Old => {}
+                    Arrival::Old => {}
                 }
             }
             prop_assert_eq!(delivered, (1..=last.0).collect::<Vec<_>>());

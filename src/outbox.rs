@@ -198,10 +198,13 @@ impl Outbox {
         state.push_message(delivery);
     }
 
-    /// Queues a message that the socket may have had: the answer to a repeat.
+    /// Answers a repeat: queues a message again that the socket has had.
+    ///
+    /// One beyond its position has yet to come, from its room or from a replay: that is the answer.
     pub fn deliver_again(&self, delivery: &Delivery) {
         let mut state = self.lock();
-        if state.positions.contains_key(&delivery.room_id()) {
+        let position = state.positions.get(&delivery.room_id());
+        if position.is_some_and(|position| delivery.seq() <= *position) {
             state.push_message(delivery);
         }
     }
@@ -471,6 +474,23 @@ mod tests {
         deliver(2);
         assert_eq!(events(&outbox), ["newMessage"]);
         assert_eq!(outbox.position(room), Some(Seq(2)));
+    }
+
+    #[test]
+    fn a_repeat_is_answered_unless_its_message_has_yet_to_come() {
+        let (room, user) = (RoomId::random(), UserId::random());
+        let outbox = Outbox::new(SessionId::random(), None);
+        outbox.begin_room(room, Seq(4));
+        let repeat = |seq| outbox.deliver_again(&Delivery::new(message(room, user, seq, "x")));
+        repeat(5);
+        assert_eq!(events(&outbox), Vec::<String>::new(), "a replay brings it");
+        repeat(4);
+        repeat(1);
+        assert_eq!(events(&outbox), ["newMessage", "newMessage"]);
+        assert_eq!(outbox.position(room), Some(Seq(4)));
+        outbox.end_room(room);
+        repeat(1);
+        assert_eq!(events(&outbox), Vec::<String>::new(), "left");
     }
 
     #[test]

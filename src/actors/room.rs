@@ -112,6 +112,8 @@ pub struct Attach {
     pub outbox: Arc<Outbox>,
     pub user_id: UserId,
     pub generation: u64,
+    /// Whether it wants what it missed, or just what comes.
+    pub replays: bool,
     /// The reply to the join; `None` when a session comes back after the room's death.
     pub joined: Option<JoinReply>,
 }
@@ -131,6 +133,8 @@ pub enum AttachRefusal {
     Behind,
     /// The membership ended meanwhile.
     Departed,
+    /// The socket is closing.
+    Closed,
 }
 
 /// Takes a session out. Sent before a second join, and on `leaveRoom`.
@@ -218,12 +222,21 @@ impl Handler<Attach> for RoomActor {
 
     fn handle(&mut self, attach: Attach, _: &mut Context<Self>) -> Self::Result {
         let _handling = metrics::get().actor(ActorKind::Room).handle();
-        let position = attach.outbox.position(self.room_id).unwrap_or(self.last);
-        if position < self.last {
-            return Err(AttachRefusal::Behind);
+        if !attach.outbox.is_open() {
+            // Nobody is to be told that its user is here.
+            return Err(AttachRefusal::Closed);
         }
         if self.has_departed(attach.user_id, attach.generation) {
             return Err(AttachRefusal::Departed);
+        }
+        let position = attach.outbox.position(self.room_id);
+        let mut position = position.ok_or(AttachRefusal::Departed)?;
+        if position < self.last {
+            if attach.replays {
+                return Err(AttachRefusal::Behind);
+            }
+            position = self.last;
+            attach.outbox.begin_room(self.room_id, position);
         }
         let comes_back = attach.joined.is_none();
         if let Some(joined) = attach.joined {
@@ -353,13 +366,12 @@ impl RoomActor {
 
     fn arrived(&mut self, delivery: &SharedDelivery, ctx: &mut Context<Self>) {
         let msg = delivery.message();
-        match arrival(self.last, msg.seq, msg.duplicate) {
+        match arrival(self.last, msg.seq) {
             Arrival::Next => {
                 self.deliver(delivery);
                 self.heard = self.heard.max(self.last);
             }
             Arrival::Hole => self.fill_to(msg.seq, ctx),
-            Arrival::Repeat => self.answer_repeat(delivery),
             Arrival::Old => {}
         }
     }
@@ -371,13 +383,6 @@ impl RoomActor {
         self.last = delivery.seq();
         if let Some(sent) = delivery.message().produced_at {
             metrics::get().deliver.record(Timestamp::now().since(sent));
-        }
-    }
-
-    fn answer_repeat(&self, delivery: &Delivery) {
-        let sender = delivery.sender_id();
-        for attached in self.attached.iter().filter(|a| a.user_id == sender) {
-            attached.outbox.deliver_again(delivery);
         }
     }
 

@@ -265,9 +265,9 @@ impl Handler<OpenRoom> for RoomRegistry {
 
     fn handle(&mut self, OpenRoom(room_id): OpenRoom, ctx: &mut Context<Self>) -> Self::Result {
         let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
-        if let Some(room) = self.rooms.get(&room_id)
-            && room.addr.connected()
-        {
+        // A dead room is not replaced here but when its `ChildDown` is handled, which is in the
+        // mailbox by now: that has those who were attached come back. Who asked asks again.
+        if let Some(room) = self.rooms.get(&room_id) {
             return MessageResult(room.addr.clone());
         }
         MessageResult(self.start_room(room_id, Budget::default(), ctx))
@@ -281,6 +281,9 @@ impl Handler<DeliverBatch> for RoomRegistry {
         let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         let mut by_room: FxHashMap<RoomId, Vec<SharedDelivery>> = FxHashMap::default();
         for delivery in batch.iter() {
+            if delivery.message().duplicate {
+                self.answer_repeat(delivery);
+            }
             if self.rooms.contains_key(&delivery.room_id()) {
                 let deliveries = by_room.entry(delivery.room_id()).or_default();
                 deliveries.push(Arc::clone(delivery));
@@ -392,6 +395,14 @@ impl RoomRegistry {
             if !again || entry.addr.try_send(RejoinRoom(room_id)).is_err() {
                 entry.outbox.close(CloseCode::ServerError);
             }
+        }
+    }
+
+    /// Gives a message that was sent once more to its sender's sockets, whether they are attached
+    /// to its room by now or still on their way.
+    fn answer_repeat(&self, delivery: &SharedDelivery) {
+        for entry in self.sessions_of(delivery.sender_id()) {
+            entry.outbox.deliver_again(delivery);
         }
     }
 

@@ -13,6 +13,7 @@
 mod faults;
 mod joining;
 mod sending;
+mod walk;
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use crate::{
     error::{ApiError, Code},
     event::Event,
     gateway::Gateway,
-    ids::{RoomId, UserId},
+    ids::{RoomId, SessionId, UserId},
     limits::{SocketLimits, SocketPermit},
     message::MAX_CONTENT_CHARS,
     metrics::{self, ActorKind},
@@ -315,6 +316,11 @@ impl SessionActor {
             return self.outbox.close(CloseCode::ServerError);
         }
         metrics::get().actor(ActorKind::RoomRegistry).sent();
+        // A logout since the token was judged found no socket to close: the registry did not
+        // know this one. One that comes from now on does.
+        if self.gateway.auth.is_revoked(identity.login_id) {
+            return self.outbox.close(CloseCode::Unauthenticated);
+        }
         let ready = ServerEvent::Ready(self.ready(&identity));
         self.outbox.reply(&ready, reply_to);
     }
@@ -358,35 +364,7 @@ impl SessionActor {
     fn mark_read(&mut self, id: Option<RequestId>, mark: MarkRead, ctx: &mut SessionContext) {
         let (gateway, user_id) = (self.gateway.clone(), self.user_id());
         let session_id = self.outbox.session_id;
-        let marking = async move {
-            let MarkRead {
-                room_id,
-                last_read_message_id,
-            } = mark;
-            require_member(gateway.memberships.standing(room_id, user_id).await)?;
-            let marked = gateway
-                .store
-                .mark_read(room_id, user_id, last_read_message_id);
-            let last_read_message_id = match marked.await.map_err(unavailable)? {
-                ReadMark::Moved(last_read_message_id) => {
-                    let moved = Event::ReadMoved {
-                        room_id,
-                        user_id,
-                        last_read_message_id,
-                        except: Some(session_id),
-                    };
-                    gateway.bridge.announce(moved).await;
-                    Some(last_read_message_id)
-                }
-                ReadMark::Unmoved(last_read_message_id) => last_read_message_id,
-                ReadMark::NotMember => return Err(ApiError::new(Code::NotMember)),
-            };
-            Ok(ReadUpdated {
-                room_id,
-                user_id,
-                last_read_message_id,
-            })
-        };
+        let marking = async move { mark_read(&gateway, user_id, session_id, mark).await };
         ctx.spawn(marking.into_actor(self).map(move |outcome, this, _| {
             match outcome {
                 Ok(updated) => this
@@ -440,6 +418,44 @@ fn event_name(event: &ClientEvent) -> &'static str {
         ClientEvent::Typing(_) => "typing",
         ClientEvent::MarkRead(_) => "markRead",
     }
+}
+
+/// Moves a read cursor and tells the room's other sockets.
+async fn mark_read(
+    gateway: &Gateway,
+    user_id: UserId,
+    session_id: SessionId,
+    mark: MarkRead,
+) -> Result<ReadUpdated, ApiError> {
+    let MarkRead {
+        room_id,
+        last_read_message_id,
+    } = mark;
+    let store = &gateway.store;
+    let marked = store.mark_read(room_id, user_id, last_read_message_id);
+    let last_read_message_id = match marked.await.map_err(unavailable)? {
+        ReadMark::Moved(moved_to) => {
+            let moved = Event::ReadMoved {
+                room_id,
+                user_id,
+                last_read_message_id: moved_to,
+                except: Some(session_id),
+            };
+            gateway.bridge.announce(moved).await;
+            Some(moved_to)
+        }
+        ReadMark::Unmoved(stays_at) => stays_at,
+        ReadMark::NotMember => {
+            let standing = store.standing(room_id, user_id).await;
+            require_member(standing.map(|(standing, _)| standing))?;
+            return Err(ApiError::new(Code::NotMember));
+        }
+    };
+    Ok(ReadUpdated {
+        room_id,
+        user_id,
+        last_read_message_id,
+    })
 }
 
 fn unavailable(error: StoreError) -> ApiError {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::{ApiError, Code},
-    ids::{ClientMsgId, Epoch, MessageId, RoomId, Seq},
+    ids::{ClientMsgId, MessageId, RoomId, Seq},
     message::{MessageType, check_content},
 };
 
@@ -73,9 +73,9 @@ pub struct JoinRoom {
     pub room_id: RoomId,
     #[serde(default)]
     pub after: Option<After>,
-    /// The `epoch` that `after` was seen in.
+    /// The `epoch` that `after` was seen in; any text, for it need not be of this database.
     #[serde(default)]
-    pub epoch: Option<Epoch>,
+    pub epoch: Option<String>,
 }
 
 /// The last message that a client has seen, by id or by seq.

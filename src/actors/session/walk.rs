@@ -1,0 +1,231 @@
+//! A walk: from a position to the room's live end.
+//!
+//! It reads the store page by page, as fast as the socket takes it, and attaches once it has what
+//! the room has delivered. Nothing live is buffered meanwhile. It stops where it is when the
+//! membership under it ends, so that nobody reads on after a leave or a kick.
+
+use std::{cell::Cell, rc::Rc, sync::Arc};
+
+use actix::Addr;
+use actix_web::web::Data;
+
+use super::unavailable;
+use crate::{
+    actors::{
+        room::{Attach, AttachRefusal, Detach, JoinReply, RoomActor},
+        room_registry::{OpenRoom, RoomRegistry},
+    },
+    error::{ApiError, Code},
+    fanout::{Delivery, Resume, resume},
+    gateway::Gateway,
+    ids::{RoomId, Seq, UserId},
+    metrics::{self, ActorKind},
+    outbox::Outbox,
+    protocol::{
+        MAX_REPLAY,
+        client::{After, JoinRoom, RequestId},
+    },
+    store::{Member, PageCursor, Standing},
+};
+
+/// Messages read at a time by a replay.
+const REPLAY_PAGE: usize = 50;
+
+/// How often a walk bears that its room dies, or that its membership ends and begins again.
+const MAX_ATTEMPTS: usize = 5;
+
+/// A room that the socket is attached to.
+pub(super) struct AttachedRoom {
+    pub(super) addr: Addr<RoomActor>,
+    pub(super) generation: u64,
+}
+
+/// What one walk works with.
+pub(super) struct Walk {
+    pub(super) gateway: Data<Gateway>,
+    pub(super) registry: Addr<RoomRegistry>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) user_id: UserId,
+    pub(super) room_id: RoomId,
+    /// The generation up to which the user's memberships have ended. Moved by the session.
+    pub(super) ended: Rc<Cell<u64>>,
+}
+
+/// Why a walk did not reach its end.
+enum Interruption {
+    /// The membership ended: there may be another.
+    Ended,
+    Failed(ApiError),
+}
+
+impl From<ApiError> for Interruption {
+    fn from(error: ApiError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Walk {
+    /// Joins: from where the client asks, or from the room's head.
+    pub(super) async fn join(
+        &self,
+        id: Option<RequestId>,
+        join: JoinRoom,
+        previous: Option<Addr<RoomActor>>,
+    ) -> Result<AttachedRoom, ApiError> {
+        let mut previous = previous;
+        for _ in 0..MAX_ATTEMPTS {
+            let (member, head) = self.member().await?;
+            let resume = self.resume(&join, head).await?;
+            self.detach(previous.take()).await;
+            self.outbox.begin_room(self.room_id, resume.position);
+            let replays = join.after.is_some() && !resume.truncated;
+            match self.reach(&member, replays, Some((&id, resume))).await {
+                Ok(attached) => return Ok(attached),
+                Err(Interruption::Ended) => {}
+                Err(Interruption::Failed(error)) => return Err(error),
+            }
+        }
+        Err(restarting())
+    }
+
+    /// Comes back after the death of the room's actor, from the outbox's position.
+    pub(super) async fn rejoin(&self) -> Result<AttachedRoom, ApiError> {
+        let (member, _) = self.member().await?;
+        match self.reach(&member, true, None).await {
+            Ok(attached) => Ok(attached),
+            Err(Interruption::Ended) => Err(ApiError::new(Code::NotMember)),
+            Err(Interruption::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn member(&self) -> Result<(Member, Seq), ApiError> {
+        let store = &self.gateway.store;
+        let standing = store.standing(self.room_id, self.user_id).await;
+        match standing.map_err(unavailable)? {
+            (Standing::Member(member), head) => Ok((member, head)),
+            (Standing::Outsider, _) => Err(ApiError::new(Code::NotMember)),
+            (Standing::NoRoom, _) => Err(ApiError::new(Code::RoomNotFound)),
+        }
+    }
+
+    /// Judges once how much is replayed.
+    async fn resume(&self, join: &JoinRoom, head: Seq) -> Result<Resume, ApiError> {
+        let epoch = self.gateway.epoch;
+        let same_epoch = join
+            .epoch
+            .as_ref()
+            .is_none_or(|seen| seen.parse() == Ok(epoch));
+        let after = match join.after {
+            None => None,
+            Some(After::Seq(seq)) => Some(seq),
+            Some(After::Id(id)) => {
+                let store = &self.gateway.store;
+                let room = store.room(self.room_id).await.map_err(unavailable)?;
+                let newest = room.and_then(|room| room.last_message_id);
+                if newest.is_none_or(|newest| id > newest) {
+                    // Beyond the head: a place that this database has not reached.
+                    Some(Seq(u64::MAX))
+                } else {
+                    let at = store.seq_at(self.room_id, id).await;
+                    Some(at.map_err(unavailable)?)
+                }
+            }
+        };
+        if join.after.is_some() {
+            metrics::get().resumes.increment(1);
+        }
+        Ok(resume(after, head, same_epoch, MAX_REPLAY))
+    }
+
+    /// Takes the socket out of its room; on return nothing more comes from it.
+    pub(super) async fn detach(&self, room: Option<Addr<RoomActor>>) {
+        if let Some(room) = room {
+            metrics::get().actor(ActorKind::Room).sent();
+            // A dead room has nobody attached.
+            let _ = room.send(Detach(self.outbox.session_id)).await;
+        }
+    }
+
+    /// Reads and attaches, again and again until the position is the room's.
+    async fn reach(
+        &self,
+        member: &Member,
+        replays: bool,
+        joined: Option<(&Option<RequestId>, Resume)>,
+    ) -> Result<AttachedRoom, Interruption> {
+        let mut replayed = 0;
+        let mut deaths = 0;
+        while deaths < MAX_ATTEMPTS {
+            if replays {
+                replayed += self.replay(member).await?;
+            }
+            let addr = self.open().await?;
+            metrics::get().actor(ActorKind::Room).sent();
+            let attach = Attach {
+                outbox: Arc::clone(&self.outbox),
+                user_id: self.user_id,
+                generation: member.generation,
+                replays,
+                joined: joined.map(|(id, resume)| JoinReply {
+                    id: id.clone(),
+                    replayed,
+                    truncated: resume.truncated,
+                }),
+            };
+            match addr.send(attach).await {
+                Ok(Ok(())) => {
+                    let generation = member.generation;
+                    return Ok(AttachedRoom { addr, generation });
+                }
+                Ok(Err(AttachRefusal::Behind)) => {}
+                Ok(Err(AttachRefusal::Departed)) => return Err(Interruption::Ended),
+                Ok(Err(AttachRefusal::Closed)) => return Err(closed().into()),
+                // It goes on from its position when the room lives again.
+                Err(_) => deaths += 1,
+            }
+        }
+        Err(restarting().into())
+    }
+
+    async fn open(&self) -> Result<Addr<RoomActor>, ApiError> {
+        metrics::get().actor(ActorKind::RoomRegistry).sent();
+        let opened = self.registry.send(OpenRoom(self.room_id)).await;
+        opened.map_err(|_| ApiError::unavailable("the server stops"))
+    }
+
+    /// Reads from the position to the store's end; returns how many messages were queued.
+    async fn replay(&self, member: &Member) -> Result<u64, Interruption> {
+        let mut replayed = 0;
+        loop {
+            let position = self.outbox.position(self.room_id);
+            let after = PageCursor::AfterSeq(position.ok_or_else(closed)?);
+            let store = &self.gateway.store;
+            let page = store.messages(self.room_id, after, REPLAY_PAGE).await;
+            let page = page.map_err(unavailable)?;
+            for msg in page.messages {
+                self.outbox.writable().await;
+                if self.ended.get() >= member.generation {
+                    return Err(Interruption::Ended);
+                }
+                self.outbox.deliver(&Delivery::new(msg));
+                replayed += 1;
+                metrics::get().resume_messages.increment(1);
+            }
+            if !self.outbox.is_open() {
+                return Err(closed().into());
+            }
+            if !page.has_more {
+                return Ok(replayed);
+            }
+        }
+    }
+}
+
+fn restarting() -> ApiError {
+    ApiError::unavailable("the room is restarting")
+}
+
+/// Nobody reads it: the socket is closing.
+fn closed() -> ApiError {
+    ApiError::unavailable("the socket closes")
+}
