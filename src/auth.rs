@@ -104,6 +104,19 @@ impl Authenticator {
         })
     }
 
+    /// Returns whether an identity that was judged a moment ago still counts.
+    ///
+    /// While the store is away it does.
+    pub async fn still_counts(&self, who: &Identity) -> bool {
+        if self.is_revoked(who.login_id) {
+            return false;
+        }
+        match self.user(who.user_id).await {
+            Ok(user) => counts(user.tokens, who.generation, who.login_id),
+            Err(error) => error.code != Code::Unauthenticated,
+        }
+    }
+
     async fn user(&self, user_id: UserId) -> Result<Arc<User>, ApiError> {
         if let Some(user) = self.users.get(&user_id) {
             return Ok(user);

@@ -148,7 +148,7 @@ impl SessionActor {
             return self.outbox.close(CloseCode::Restart);
         }
         match self.handshake.take() {
-            Some(identity) => self.admit(identity, None),
+            Some(identity) => self.admit(identity, None, ctx),
             None => {
                 ctx.run_later(AUTH_TIMEOUT, |this, _| {
                     if this.identity.is_none() {
@@ -277,14 +277,14 @@ impl SessionActor {
         let gateway = self.gateway.clone();
         let asking = async move { gateway.auth.authenticate(&token).await };
         // Whatever the client sends meanwhile waits: it may need to know who that is.
-        ctx.wait(asking.into_actor(self).map(move |identity, this, _| {
+        ctx.wait(asking.into_actor(self).map(move |identity, this, ctx| {
             match (identity, &this.identity) {
                 (Ok(identity), Some(known)) if identity.user_id != known.user_id => {
                     let error = "a socket stays with its user: open another";
                     let error = ApiError::with_detail(Code::Forbidden, error);
                     this.error(id.as_ref(), &error);
                 }
-                (Ok(identity), _) => this.admit(identity, id.as_ref()),
+                (Ok(identity), _) => this.admit(identity, id.as_ref(), ctx),
                 (Err(error), Some(_)) => this.error(id.as_ref(), &error),
                 (Err(error), None) => {
                     this.error(id.as_ref(), &error);
@@ -298,7 +298,12 @@ impl SessionActor {
     }
 
     /// Greets an authenticated socket, or one that has extended its time.
-    fn admit(&mut self, identity: Identity, reply_to: Option<&RequestId>) {
+    fn admit(
+        &mut self,
+        identity: Identity,
+        reply_to: Option<&RequestId>,
+        ctx: &mut SessionContext,
+    ) {
         if self.permit.is_none() {
             let Some(permit) = self.gateway.limits.open_socket(identity.user_id) else {
                 return self.outbox.close(CloseCode::TooMany);
@@ -316,13 +321,21 @@ impl SessionActor {
             return self.outbox.close(CloseCode::ServerError);
         }
         metrics::get().actor(ActorKind::RoomRegistry).sent();
-        // A logout since the token was judged found no socket to close: the registry did not
-        // know this one. One that comes from now on does.
-        if self.gateway.auth.is_revoked(identity.login_id) {
-            return self.outbox.close(CloseCode::Unauthenticated);
-        }
         let ready = ServerEvent::Ready(self.ready(&identity));
         self.outbox.reply(&ready, reply_to);
+        self.judge_again(identity, ctx);
+    }
+
+    /// A logout or password change since the token was judged found no socket to close, for the
+    /// registry did not know this one; one that comes from now on does.
+    fn judge_again(&self, identity: Arc<Identity>, ctx: &mut SessionContext) {
+        let gateway = self.gateway.clone();
+        let judging = async move { gateway.auth.still_counts(&identity).await };
+        ctx.spawn(judging.into_actor(self).map(|counts, this, _| {
+            if !counts {
+                this.outbox.close(CloseCode::Unauthenticated);
+            }
+        }));
     }
 
     fn ready(&self, identity: &Identity) -> Ready {
