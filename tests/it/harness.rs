@@ -4,12 +4,13 @@ mod client;
 mod rest;
 mod server;
 
-pub use client::TestClient;
+pub use client::{TestClient, draft};
 pub use rest::{Answer, TestUser};
 pub use server::{ServerOptions, TestServer};
 
 use std::{future::Future, time::Duration};
 
+use serde_json::Value;
 use tokio::time::timeout;
 
 /// How long a test waits for anything before it fails.
@@ -45,4 +46,18 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// A fresh UUID as text.
 pub fn uuid() -> String {
     uuid::Uuid::new_v4().to_string()
+}
+
+/// The seqs of messages.
+pub fn seqs(msgs: &[Value]) -> Vec<u64> {
+    let seqs = msgs.iter().map(|msg| msg["seq"].as_u64());
+    seqs.map(|seq| seq.expect("a message has a seq")).collect()
+}
+
+/// The contents of messages.
+pub fn contents(msgs: &[Value]) -> Vec<&str> {
+    let contents = msgs.iter().map(|msg| msg["content"].as_str());
+    contents
+        .map(|content| content.expect("a message has a content"))
+        .collect()
 }

@@ -7,6 +7,10 @@
 )]
 
 mod accounts;
+mod authentication;
 mod harness;
 mod history;
+mod refusals;
+mod repeats;
 mod rooms;
+mod sending;

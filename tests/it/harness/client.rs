@@ -10,13 +10,18 @@ use tokio_tungstenite::{
     tungstenite::{
         Error, Message,
         client::IntoClientRequest,
-        handshake::client::Request,
+        handshake::client::{Request, Response},
         http::{HeaderValue, header::AUTHORIZATION},
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
 
 use super::{uuid, within};
+
+/// Returns the data of a `sendMessage` with a new client message id.
+pub fn draft(room: &str, content: &str) -> Value {
+    json!({ "roomId": room, "clientMsgId": uuid(), "type": "TEXT", "content": content })
+}
 
 /// One socket. Frames that a test does not wait for yet are kept for when it does.
 pub struct TestClient {
@@ -25,6 +30,8 @@ pub struct TestClient {
     next_id: u64,
     /// The data of the first `ready`.
     pub ready: Value,
+    /// The answer to the handshake.
+    pub handshake: Response,
 }
 
 impl TestClient {
@@ -49,12 +56,13 @@ impl TestClient {
 
     /// Opens a socket with any handshake; nothing is read yet.
     pub async fn open(request: Request) -> Result<Self, Error> {
-        let (socket, _) = connect_async(request).await?;
+        let (socket, handshake) = connect_async(request).await?;
         Ok(Self {
             socket,
             unread: VecDeque::new(),
             next_id: 0,
             ready: Value::Null,
+            handshake,
         })
     }
 
@@ -102,10 +110,19 @@ impl TestClient {
             .await
     }
 
+    /// Joins a room and has it replay what came after a place; returns the data of `roomJoined`.
+    pub async fn resume(&mut self, room: &str, after: impl Into<Value>) -> Value {
+        let data = json!({ "roomId": room, "after": after.into() });
+        self.ask("joinRoom", data, "roomJoined").await
+    }
+
     /// Sends a message and waits until it is accepted; returns its client message id.
     pub async fn say(&mut self, room: &str, content: &str) -> String {
-        let id = uuid();
-        let data = json!({ "roomId": room, "clientMsgId": id, "type": "TEXT", "content": content });
+        let data = draft(room, content);
+        let id = data["clientMsgId"]
+            .as_str()
+            .expect("a draft has one")
+            .to_owned();
         let accepted = self.ask("sendMessage", data, "messageAccepted").await;
         assert_eq!(accepted, json!({ "clientMsgId": id, "status": "ACCEPTED" }));
         id
@@ -153,6 +170,20 @@ impl TestClient {
         within("a frame", self.read())
             .await
             .expect("the socket is open")
+    }
+
+    /// Returns the next frames up to one that fits, that one included.
+    pub async fn until(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let reading = async {
+            let mut frames = Vec::new();
+            loop {
+                frames.push(self.next().await);
+                if frames.last().is_some_and(&fits) {
+                    return frames;
+                }
+            }
+        };
+        within(what, reading).await
     }
 
     /// Asks for a heartbeat, and asserts that nothing of an event came before its answer.

@@ -170,6 +170,15 @@ impl TestUser {
         room["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Creates a public room with others in it; returns its id.
+    pub async fn room_with(&self, others: &[&Self]) -> String {
+        let room = self.room("room").await;
+        for other in others {
+            other.join(&room).await;
+        }
+        room
+    }
+
     /// Becomes a member of a public room.
     pub async fn join(&self, room: &str) -> Value {
         self.post_empty(&format!("/rooms/{room}/join"))
