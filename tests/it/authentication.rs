@@ -18,7 +18,9 @@ async fn open_silent(server: &TestServer) -> TestClient {
 async fn open_with_protocols(server: &TestServer, offered: &str) -> TestClient {
     let mut request = TestClient::request(&server.ws_url(), None);
     let offered = HeaderValue::from_str(offered).expect("a valid header");
-    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offered);
+    request
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, offered);
     TestClient::open(request).await.expect("a handshake")
 }
 
@@ -33,7 +35,9 @@ fn handshake(server: &TestServer) -> RequestBuilder {
 }
 
 async fn authenticate(socket: &mut TestClient, token: &str, reply: &str) -> Value {
-    socket.ask("authenticate", json!({ "token": token }), reply).await
+    socket
+        .ask("authenticate", json!({ "token": token }), reply)
+        .await
 }
 
 fn moment(value: &Value) -> DateTime<Utc> {
@@ -72,7 +76,10 @@ async fn limits_that_are_off_are_zero_in_ready() {
     let server = ServerOptions::new().unlimited().start().await;
     let socket = server.user("ada").await.connect().await;
     let limits = &socket.ready["limits"];
-    assert_eq!((&limits["sendBurst"], &limits["joinBurst"]), (&json!(0), &json!(0)));
+    assert_eq!(
+        (&limits["sendBurst"], &limits["joinBurst"]),
+        (&json!(0), &json!(0))
+    );
 }
 
 #[tokio::test]
@@ -80,7 +87,10 @@ async fn a_browser_offers_its_token_as_a_subprotocol_and_does_not_get_it_back() 
     let server = TestServer::start().await;
     let ada = server.user("ada").await;
     let bearer = format!("bearer.{}", ada.token);
-    for offered in [format!("roomcast.v1, {bearer}"), format!("{bearer}, roomcast.v1")] {
+    for offered in [
+        format!("roomcast.v1, {bearer}"),
+        format!("{bearer}, roomcast.v1"),
+    ] {
         let mut socket = open_with_protocols(&server, &offered).await;
         let headers = socket.handshake.headers();
         let selected: Vec<_> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().collect();
@@ -109,7 +119,9 @@ async fn what_comes_right_behind_the_first_frame_is_not_lost() {
     let ada = server.user("ada").await;
     let room = ada.room("open").await;
     let mut socket = open_silent(&server).await;
-    socket.send("authenticate", json!({ "token": ada.token })).await;
+    socket
+        .send("authenticate", json!({ "token": ada.token }))
+        .await;
     let joined = socket.join(&room).await;
     assert_eq!(joined["lastSeq"], 0);
     assert_eq!(socket.expect("ready").await["userId"], ada.id);
@@ -135,7 +147,8 @@ async fn a_first_frame_that_is_not_a_good_authenticate_closes() {
         json!({ "event": "authenticate", "data": { "token": "" } }).to_string(),
         json!({ "event": "authenticate", "data": { "token": 1 } }).to_string(),
         json!({ "event": "authenticate", "data": { "token": "no.good.token" } }).to_string(),
-        json!({ "event": "authenticate", "data": { "token": format!("{}x", ada.token) } }).to_string(),
+        json!({ "event": "authenticate", "data": { "token": format!("{}x", ada.token) } })
+            .to_string(),
         ada.token.clone(),
         "{".to_owned(),
     ];
@@ -143,7 +156,10 @@ async fn a_first_frame_that_is_not_a_good_authenticate_closes() {
         let mut socket = open_silent(&server).await;
         socket.send_text(frame.clone()).await;
         assert_eq!(socket.expect_close().await, 4401, "{frame}");
-        assert!(socket.unread().all(|frame| frame["event"] == "error"), "{frame}");
+        assert!(
+            socket.unread().all(|frame| frame["event"] == "error"),
+            "{frame}"
+        );
     }
 }
 
@@ -154,19 +170,31 @@ async fn a_bad_token_on_the_handshake_is_refused() {
     let other = ada.with_token(&ada.log_in().await);
     other.post_empty("/auth/logout").await.ok(204);
     let forged = forge(&ada);
-    let tokens = ["", "x", "a.b.c", &format!("{}x", ada.token), &other.token, &forged];
+    let tokens = [
+        "",
+        "x",
+        "a.b.c",
+        &format!("{}x", ada.token),
+        &other.token,
+        &forged,
+    ];
     for token in tokens {
         let by_header = handshake(&server).header("authorization", format!("Bearer {token}"));
         Answer::of(by_header).await.refused(401, "UNAUTHENTICATED");
         let offered = format!("roomcast.v1, bearer.{token}");
         let by_protocol = handshake(&server).header("sec-websocket-protocol", offered);
-        Answer::of(by_protocol).await.refused(401, "UNAUTHENTICATED");
+        Answer::of(by_protocol)
+            .await
+            .refused(401, "UNAUTHENTICATED");
     }
 }
 
 /// Returns a user's token with the first character of its signature changed.
 fn forge(user: &TestUser) -> String {
-    let (signed, signature) = user.token.rsplit_once('.').expect("a token has three parts");
+    let (signed, signature) = user
+        .token
+        .rsplit_once('.')
+        .expect("a token has three parts");
     let first = if signature.starts_with('A') { "B" } else { "A" };
     format!("{signed}.{first}{}", &signature[1..])
 }
@@ -181,7 +209,10 @@ async fn a_token_in_the_query_is_not_read_and_not_logged() {
     socket.send("heartbeat", json!({})).await;
     assert_eq!(socket.expect_close().await, 4401);
     assert_eq!(socket.unread().count(), 0);
-    let leaked = server.log().into_iter().find(|line| line.contains(&ada.token));
+    let leaked = server
+        .log()
+        .into_iter()
+        .find(|line| line.contains(&ada.token));
     assert_eq!(leaked, None);
 }
 
@@ -200,7 +231,10 @@ async fn a_socket_lives_as_long_as_its_token_and_another_token_extends_it() {
 
     assert_eq!(doomed.expect_close().await, 4401);
     let late = Utc::now() - expires_at;
-    assert!((0..=5).contains(&late.num_seconds()), "closed {late} after its token ran out");
+    assert!(
+        (0..=5).contains(&late.num_seconds()),
+        "closed {late} after its token ran out"
+    );
     extended.ask("heartbeat", json!({}), "heartbeatAck").await;
 }
 
@@ -210,9 +244,15 @@ async fn a_live_socket_keeps_its_user_and_survives_a_bad_token() {
     let (ada, eve) = (server.user("ada").await, server.user("eve").await);
     let room = ada.room("open").await;
     let mut socket = ada.connect_to(&room).await;
-    for (token, code) in [(eve.token.as_str(), "FORBIDDEN"), ("no token", "UNAUTHENTICATED")] {
+    for (token, code) in [
+        (eve.token.as_str(), "FORBIDDEN"),
+        ("no token", "UNAUTHENTICATED"),
+    ] {
         let error = authenticate(&mut socket, token, "error").await;
-        assert_eq!((&error["code"], &error["retryable"]), (&json!(code), &json!(false)));
+        assert_eq!(
+            (&error["code"], &error["retryable"]),
+            (&json!(code), &json!(false))
+        );
     }
     socket.say(&room, "still ada").await;
     assert_eq!(socket.expect("newMessage").await["senderId"], ada.id);
@@ -237,7 +277,9 @@ async fn a_foreign_origin_may_not_open_a_socket() {
         &format!("http://{}.evil", server.host()),
     ];
     for origin in foreign {
-        let request = handshake(&server).bearer_auth(&ada.token).header("origin", origin);
+        let request = handshake(&server)
+            .bearer_auth(&ada.token)
+            .header("origin", origin);
         Answer::of(request).await.refused(403, "FORBIDDEN");
     }
     for origin in [app, &server.url("")] {
@@ -257,7 +299,9 @@ async fn without_a_list_only_the_own_origin_may() {
     let mut request = TestClient::request(&server.ws_url(), None);
     let own = HeaderValue::from_str(&server.url("")).expect("a valid header");
     request.headers_mut().insert("origin", own);
-    TestClient::open(request).await.expect("the page's own origin");
+    TestClient::open(request)
+        .await
+        .expect("the page's own origin");
 }
 
 #[tokio::test]
@@ -284,7 +328,8 @@ async fn a_socket_that_opens_during_its_logout_does_not_stay() {
     for _ in 0..20 {
         let login = ada.with_token(&ada.log_in().await);
         let request = TestClient::request(&server.ws_url(), Some(&login.token));
-        let (opened, left) = join(TestClient::open(request), login.post_empty("/auth/logout")).await;
+        let (opened, left) =
+            join(TestClient::open(request), login.post_empty("/auth/logout")).await;
         left.ok(204);
         if let Ok(mut socket) = opened {
             assert_eq!(socket.expect_close().await, 4401);

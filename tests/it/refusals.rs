@@ -7,13 +7,26 @@ use crate::harness::{ServerOptions, TestClient, TestServer, draft, uuid};
 /// Asserts that a `sendMessage` with this text as its data fails; returns its failure.
 async fn fails(socket: &mut TestClient, data: &str, code: &str) -> Value {
     let id = uuid();
-    socket.send_text(format!(r#"{{"event":"sendMessage","data":{data},"id":"{id}"}}"#)).await;
+    socket
+        .send_text(format!(
+            r#"{{"event":"sendMessage","data":{data},"id":"{id}"}}"#
+        ))
+        .await;
     let frame = socket.expect_where(data, |frame| frame["id"] == id).await;
     assert_eq!(frame["event"], "messageFailed", "{data}: {frame}");
     let failure = frame["data"].clone();
     let seen = (&failure["status"], &failure["code"], &failure["retryable"]);
-    assert_eq!(seen, (&json!("FAILED"), &json!(code), &json!(false)), "{data}: {failure}");
-    assert!(failure["error"].as_str().is_some_and(|text| !text.is_empty()), "{failure}");
+    assert_eq!(
+        seen,
+        (&json!("FAILED"), &json!(code), &json!(false)),
+        "{data}: {failure}"
+    );
+    assert!(
+        failure["error"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty()),
+        "{failure}"
+    );
     failure
 }
 
@@ -53,13 +66,24 @@ async fn what_is_not_valid_fails_and_the_room_flows_on() {
         ("roomId", format!(r#"["{room}"]"#)),
     ];
     for (field, value) in cases {
-        let failure = fails(&mut socket, &with(&valid, field, &value), "VALIDATION_FAILED").await;
-        assert_eq!(failure["clientMsgId"], valid["clientMsgId"], "{field}: {value}");
+        let failure = fails(
+            &mut socket,
+            &with(&valid, field, &value),
+            "VALIDATION_FAILED",
+        )
+        .await;
+        assert_eq!(
+            failure["clientMsgId"], valid["clientMsgId"],
+            "{field}: {value}"
+        );
     }
     // The id as the client wrote it, where it can be read.
     let cases = [
         (r#""nonsense""#, json!("nonsense")),
-        (r#""00000000-0000-0000-0000-000000000000""#, json!("00000000-0000-0000-0000-000000000000")),
+        (
+            r#""00000000-0000-0000-0000-000000000000""#,
+            json!("00000000-0000-0000-0000-000000000000"),
+        ),
         ("null", Value::Null),
         ("7", Value::Null),
         ("[]", Value::Null),
@@ -87,9 +111,22 @@ async fn a_send_without_data_fails() {
     let server = TestServer::start().await;
     let mut socket = server.user("ada").await.connect().await;
     socket.send_text(r#"{"event":"sendMessage","id":1}"#).await;
-    let frame = socket.expect_where("an answer", |frame| frame["id"] == 1).await;
-    let seen = (&frame["event"], &frame["data"]["code"], &frame["data"]["clientMsgId"]);
-    assert_eq!(seen, (&json!("messageFailed"), &json!("VALIDATION_FAILED"), &Value::Null));
+    let frame = socket
+        .expect_where("an answer", |frame| frame["id"] == 1)
+        .await;
+    let seen = (
+        &frame["event"],
+        &frame["data"]["code"],
+        &frame["data"]["clientMsgId"],
+    );
+    assert_eq!(
+        seen,
+        (
+            &json!("messageFailed"),
+            &json!("VALIDATION_FAILED"),
+            &Value::Null
+        )
+    );
 }
 
 #[tokio::test]
@@ -147,7 +184,10 @@ async fn who_is_not_a_member_cannot_send() {
         failures.push(fails(&mut socket, &data.to_string(), "ROOM_NOT_FOUND").await);
     }
     assert_eq!(failures[0], failures[1]);
-    assert_eq!(ada.history(&public).await.len() + ada.history(&private).await.len(), 0);
+    assert_eq!(
+        ada.history(&public).await.len() + ada.history(&private).await.len(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -159,7 +199,9 @@ async fn who_left_cannot_send_any_more() {
     for _ in 0..10 {
         bob.join(&room).await;
         socket.say(&room, "as a member").await;
-        bob.post_empty(&format!("/rooms/{room}/leave")).await.ok(204);
+        bob.post_empty(&format!("/rooms/{room}/leave"))
+            .await
+            .ok(204);
         fails(&mut socket, &draft(&room, "x").to_string(), "NOT_MEMBER").await;
     }
 }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::harness::{ServerOptions, TestClient, TestServer, draft, seqs, uuid};
 
 async fn accept(socket: &mut TestClient, data: &Value) {
-    socket.ask("sendMessage", data.clone(), "messageAccepted").await;
+    socket
+        .ask("sendMessage", data.clone(), "messageAccepted")
+        .await;
 }
 
 #[tokio::test]
@@ -45,11 +47,16 @@ async fn repeats_in_flight_are_stored_once_and_all_accepted() {
         socket.send_text(frame.to_string()).await;
     }
     for id in 0..20 {
-        let accepted = socket.expect_where("an acceptance", |frame| frame["id"] == id).await;
+        let accepted = socket
+            .expect_where("an acceptance", |frame| frame["id"] == id)
+            .await;
         assert_eq!(accepted["event"], "messageAccepted");
     }
     let msgs = socket.messages(20).await;
-    assert!(msgs.iter().all(|msg| *msg == msgs[0] && msg["seq"] == 1), "{msgs:?}");
+    assert!(
+        msgs.iter().all(|msg| *msg == msgs[0] && msg["seq"] == 1),
+        "{msgs:?}"
+    );
     socket.say(&room, "next").await;
     assert_eq!(socket.expect("newMessage").await["seq"], 2);
 }
@@ -85,7 +92,9 @@ async fn a_repeat_right_behind_a_resume_is_answered() {
     for after in [1, 0] {
         for _ in 0..20 {
             let mut socket = ada.connect().await;
-            socket.send("joinRoom", json!({ "roomId": room, "after": after })).await;
+            socket
+                .send("joinRoom", json!({ "roomId": room, "after": after }))
+                .await;
             socket.send("sendMessage", data.clone()).await;
             socket.expect("roomJoined").await;
             socket.expect("messageAccepted").await;
@@ -124,8 +133,18 @@ async fn another_sender_or_room_makes_it_another_message() {
     accept(&mut a, &data(&two)).await;
     accept(&mut b, &data(&one)).await;
     let msgs = a.messages(3).await;
-    let key = |msg: &Value| (msg["roomId"].clone(), msg["senderId"].clone(), msg["seq"].clone());
-    let mut seen: Vec<_> = msgs.iter().map(key).map(|key| json!([key.0, key.1, key.2])).collect();
+    let key = |msg: &Value| {
+        (
+            msg["roomId"].clone(),
+            msg["senderId"].clone(),
+            msg["seq"].clone(),
+        )
+    };
+    let mut seen: Vec<_> = msgs
+        .iter()
+        .map(key)
+        .map(|key| json!([key.0, key.1, key.2]))
+        .collect();
     let mut expected = vec![
         json!([one, ada.id, 1]),
         json!([two, ada.id, 1]),

@@ -53,7 +53,10 @@ async fn a_type_may_be_left_out_and_may_be_an_image() {
         socket.ask("sendMessage", data, "messageAccepted").await;
     }
     let msgs = socket.messages(2).await;
-    assert_eq!((&msgs[0]["type"], &msgs[1]["type"]), (&json!("TEXT"), &json!("IMAGE")));
+    assert_eq!(
+        (&msgs[0]["type"], &msgs[1]["type"]),
+        (&json!("TEXT"), &json!("IMAGE"))
+    );
 }
 
 #[tokio::test]
@@ -64,13 +67,18 @@ async fn acceptance_never_comes_after_the_message() {
     let room = ada.room("open").await;
     let mut socket = ada.connect_to(&room).await;
     for n in 0..COUNT {
-        socket.send("sendMessage", draft(&room, &n.to_string())).await;
+        socket
+            .send("sendMessage", draft(&room, &n.to_string()))
+            .await;
     }
     let mut accepted = std::collections::HashSet::new();
     let mut stored = 0;
     while stored < COUNT {
         let frame = socket.next().await;
-        let id = frame["data"]["clientMsgId"].as_str().expect("an id").to_owned();
+        let id = frame["data"]["clientMsgId"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
         match frame["event"].as_str() {
             Some("messageAccepted") => assert!(accepted.insert(id), "accepted twice: {frame}"),
             Some("newMessage") => {
@@ -90,7 +98,9 @@ async fn what_was_accepted_survives_a_crash() {
     let room = ada.room("open").await;
     let mut socket = ada.connect().await;
     for n in 0..100 {
-        socket.send("sendMessage", draft(&room, &n.to_string())).await;
+        socket
+            .send("sendMessage", draft(&room, &n.to_string()))
+            .await;
     }
     let mut accepted = Vec::new();
     for _ in 0..60 {
@@ -102,14 +112,21 @@ async fn what_was_accepted_survives_a_crash() {
     // A later message is behind all of them in the log.
     let mut socket = ada.connect_to(&room).await;
     let last = socket.say(&room, "last").await;
-    socket.expect_where("the last one", |frame| {
-        frame["event"] == "newMessage" && frame["data"]["clientMsgId"] == last
-    })
-    .await;
+    socket
+        .expect_where("the last one", |frame| {
+            frame["event"] == "newMessage" && frame["data"]["clientMsgId"] == last
+        })
+        .await;
     let history = ada.whole_history(&room).await;
-    assert_eq!(seqs(&history), (1..=history.len() as u64).collect::<Vec<_>>());
+    assert_eq!(
+        seqs(&history),
+        (1..=history.len() as u64).collect::<Vec<_>>()
+    );
     for id in accepted {
-        let copies = history.iter().filter(|msg| msg["clientMsgId"] == id).count();
+        let copies = history
+            .iter()
+            .filter(|msg| msg["clientMsgId"] == id)
+            .count();
         assert_eq!(copies, 1, "{id}");
     }
 }
@@ -120,13 +137,25 @@ async fn a_reply_carries_the_id_of_its_request() {
     let ada = server.user("ada").await;
     let room = ada.room("open").await;
     let mut socket = ada.connect().await;
-    let ids = [json!("x"), json!(""), json!("é".repeat(64)), json!(7), json!(0), json!(-1), json!(1.5)];
+    let ids = [
+        json!("x"),
+        json!(""),
+        json!("é".repeat(64)),
+        json!(7),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+    ];
     for id in ids {
         let requests = [
             ("joinRoom", json!({ "roomId": room }), "roomJoined"),
             ("sendMessage", draft(&room, "x"), "messageAccepted"),
             ("sendMessage", draft(&room, ""), "messageFailed"),
-            ("markRead", json!({ "roomId": room, "lastReadMessageId": "0".repeat(26) }), "readUpdated"),
+            (
+                "markRead",
+                json!({ "roomId": room, "lastReadMessageId": "0".repeat(26) }),
+                "readUpdated",
+            ),
             ("heartbeat", json!({}), "heartbeatAck"),
             ("leaveRoom", json!({ "roomId": room }), "roomLeft"),
             ("fly", json!({}), "error"),
@@ -155,13 +184,20 @@ async fn a_request_without_an_id_is_answered_without() {
     ];
     for (event, data, reply) in requests {
         socket.send(event, data).await;
-        let frame = socket.expect_where(reply, |frame| frame["event"] == reply).await;
+        let frame = socket
+            .expect_where(reply, |frame| frame["event"] == reply)
+            .await;
         assert_eq!(frame.get("id"), None, "{frame}");
     }
     // `data` and `id` may be left out or null.
-    for frame in [r#"{"event":"heartbeat"}"#, r#"{"event":"heartbeat","data":null,"id":null}"#] {
+    for frame in [
+        r#"{"event":"heartbeat"}"#,
+        r#"{"event":"heartbeat","data":null,"id":null}"#,
+    ] {
         socket.send_text(frame).await;
-        let ack = socket.expect_where("an ack", |frame| frame["event"] == "heartbeatAck").await;
+        let ack = socket
+            .expect_where("an ack", |frame| frame["event"] == "heartbeatAck")
+            .await;
         assert_eq!(ack.get("id"), None, "{ack}");
     }
 }
@@ -173,23 +209,39 @@ async fn sends_of_one_socket_are_stored_in_their_order() {
     let (ada, bob) = (server.user("ada").await, server.user("bob").await);
     // The first send of a room has its membership looked up, the others have it remembered:
     // neither may overtake. Sends that are refused come between.
-    let rooms = [ada.room("one").await, ada.room("two").await, ada.room("three").await];
+    let rooms = [
+        ada.room("one").await,
+        ada.room("two").await,
+        ada.room("three").await,
+    ];
     let foreign = bob.room("bob's").await;
     let mut socket = ada.connect().await;
     for room in &rooms {
         socket.join(room).await;
     }
     for n in 0..COUNT {
-        socket.send("sendMessage", draft(&rooms[n * n % 3], &n.to_string())).await;
+        socket
+            .send("sendMessage", draft(&rooms[n * n % 3], &n.to_string()))
+            .await;
         if n % 10 == 0 {
             socket.send("sendMessage", draft(&foreign, "refused")).await;
         }
     }
     let msgs = socket.messages(COUNT).await;
     for room in &rooms {
-        let of_room: Vec<_> = msgs.iter().filter(|msg| msg["roomId"] == *room).cloned().collect();
-        assert_eq!(seqs(&of_room), (1..=of_room.len() as u64).collect::<Vec<_>>());
-        let order: Vec<u32> = contents(&of_room).iter().map(|n| n.parse().expect("a number")).collect();
+        let of_room: Vec<_> = msgs
+            .iter()
+            .filter(|msg| msg["roomId"] == *room)
+            .cloned()
+            .collect();
+        assert_eq!(
+            seqs(&of_room),
+            (1..=of_room.len() as u64).collect::<Vec<_>>()
+        );
+        let order: Vec<u32> = contents(&of_room)
+            .iter()
+            .map(|n| n.parse().expect("a number"))
+            .collect();
         assert!(order.is_sorted(), "{order:?}");
     }
 }
@@ -197,7 +249,11 @@ async fn sends_of_one_socket_are_stored_in_their_order() {
 #[tokio::test]
 async fn every_socket_that_joined_sees_a_message_and_no_other() {
     let server = unlimited().await;
-    let users = [server.user("ada").await, server.user("bob").await, server.user("eve").await];
+    let users = [
+        server.user("ada").await,
+        server.user("bob").await,
+        server.user("eve").await,
+    ];
     let room = users[0].room_with(&[&users[1], &users[2]]).await;
     let mut joined = Vec::new();
     for user in &users {
@@ -211,7 +267,11 @@ async fn every_socket_that_joined_sees_a_message_and_no_other() {
     for socket in &mut joined {
         seen.push(socket.expect("newMessage").await);
     }
-    assert!(seen.iter().all(|msg| msg["clientMsgId"] == id && *msg == seen[0]), "{seen:?}");
+    assert!(
+        seen.iter()
+            .all(|msg| msg["clientMsgId"] == id && *msg == seen[0]),
+        "{seen:?}"
+    );
     // Who has not joined is told that it was accepted, and no more.
     apart.expect_none("newMessage").await;
 }
@@ -233,7 +293,9 @@ async fn a_message_sent_by_rest_reaches_the_sockets_of_its_sender_too() {
 async fn chatter(user: &TestUser, room: &str, count: usize) {
     let mut socket = user.connect().await;
     for n in 0..count {
-        socket.send("sendMessage", draft(room, &n.to_string())).await;
+        socket
+            .send("sendMessage", draft(room, &n.to_string()))
+            .await;
     }
     for _ in 0..count {
         socket.expect("messageAccepted").await;
@@ -253,15 +315,27 @@ async fn every_observer_sees_the_same_order_whoever_sends() {
     let room = users[0].room_with(&others).await;
     let mut observers = join_all(users.iter().map(|user| user.connect_to(&room))).await;
     join_all(users.iter().map(|user| chatter(user, &room, EACH))).await;
-    let seen = join_all(observers.iter_mut().map(|socket| socket.messages(SENDERS * EACH))).await;
-    assert_eq!(seqs(&seen[0]), (1..=(SENDERS * EACH) as u64).collect::<Vec<_>>());
+    let seen = join_all(
+        observers
+            .iter_mut()
+            .map(|socket| socket.messages(SENDERS * EACH)),
+    )
+    .await;
+    assert_eq!(
+        seqs(&seen[0]),
+        (1..=(SENDERS * EACH) as u64).collect::<Vec<_>>()
+    );
     assert!(seen.iter().all(|msgs| *msgs == seen[0]), "observers differ");
     assert_eq!(users[0].whole_history(&room).await, seen[0]);
     let ids: Vec<_> = seen[0].iter().map(|msg| msg["id"].as_str()).collect();
     assert!(ids.is_sorted(), "ids are in the order of seq");
     // Each sender's own messages are in the order it sent them.
     for user in &users {
-        let own: Vec<_> = seen[0].iter().filter(|msg| msg["senderId"] == user.id).cloned().collect();
+        let own: Vec<_> = seen[0]
+            .iter()
+            .filter(|msg| msg["senderId"] == user.id)
+            .cloned()
+            .collect();
         let expected: Vec<_> = (0..EACH).map(|n| n.to_string()).collect();
         assert_eq!(contents(&own), expected);
     }
@@ -299,7 +373,10 @@ async fn ids_in_capitals_are_the_same_ids() {
     let joined = socket.join(&room.to_uppercase()).await;
     assert_eq!(joined["roomId"], room);
     let id = uuid();
-    for (room, id) in [(room.to_uppercase(), id.to_uppercase()), (room.clone(), id.clone())] {
+    for (room, id) in [
+        (room.to_uppercase(), id.to_uppercase()),
+        (room.clone(), id.clone()),
+    ] {
         let data = json!({ "roomId": room, "clientMsgId": id, "content": "x" });
         let accepted = socket.ask("sendMessage", data, "messageAccepted").await;
         assert_eq!(accepted["clientMsgId"], id.to_lowercase());
