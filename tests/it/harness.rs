@@ -1,12 +1,20 @@
 //! The ugliness that tests are spared: processes, ports, sockets, waiting.
 
+mod bystanders;
 mod client;
+pub mod raw;
 mod rest;
 mod server;
+mod skipping;
+mod witness;
 
+pub use bystanders::Bystanders;
 pub use client::{TestClient, draft};
+pub use raw::RawSocket;
 pub use rest::{Answer, TestUser};
 pub use server::{ServerOptions, TestServer};
+pub use skipping::{runs_long, with_failpoints};
+pub use witness::{Parting, Witness, assert_whole};
 
 use std::{future::Future, time::Duration};
 

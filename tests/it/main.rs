@@ -8,15 +8,22 @@
 
 mod accounts;
 mod authentication;
+mod draining;
+mod frames;
 mod harness;
 mod history;
+mod http_hostile;
+mod limits;
 mod members;
 mod metrics;
 mod presence;
+mod recovery;
 mod refusals;
 mod repeats;
 mod resuming;
 mod rooms;
 mod sending;
+mod slow_readers;
 mod slow_replays;
+mod supervision;
 mod transcripts;

@@ -208,6 +208,21 @@ impl TestClient {
         }
     }
 
+    /// Sends an event; false when the connection has broken.
+    pub async fn offer(&mut self, event: &str, data: Value) -> bool {
+        let frame = json!({ "event": event, "data": data }).to_string();
+        self.socket.send(Message::text(frame)).await.is_ok()
+    }
+
+    /// Returns the next frame, or the code of the close frame, 1006 when there was none.
+    pub async fn hear(&mut self) -> Result<Value, u16> {
+        if let Some(frame) = self.unread.pop_front() {
+            return Ok(frame);
+        }
+        let read = within("a frame or the end", self.read()).await;
+        read.map_err(|close| close.map_or(1006, |close| close.code.into()))
+    }
+
     /// Closes politely.
     pub async fn close(mut self) {
         let frame = CloseFrame {

@@ -120,6 +120,11 @@ impl TestUser {
         }
     }
 
+    /// Returns the WebSocket's URL.
+    pub fn ws_url(&self) -> &str {
+        &self.ws_url
+    }
+
     /// Prepares a request with the token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}{path}", self.base);

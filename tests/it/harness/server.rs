@@ -205,6 +205,22 @@ impl TestServer {
         self.child.id()
     }
 
+    /// Returns the most resident memory of the process since [`Self::forget_peak`], in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(status).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        kib.expect("the kernel tells it").parse().expect("a number")
+    }
+
+    /// Lets the peak begin at what is resident now; returns that, in KiB.
+    pub fn forget_peak(&self) -> u64 {
+        let refs = format!("/proc/{}/clear_refs", self.pid());
+        std::fs::write(refs, "5").expect("the process is ours");
+        self.peak_kib()
+    }
+
     /// Returns every line that the server has written.
     pub fn log(&self) -> Vec<String> {
         self.said.lines.lock().expect("no panic").clone()

@@ -1,0 +1,214 @@
+//! Peers that take nothing, or are not there any more: they are cut, and cost nobody anything.
+//!
+//! Contract section 4: 256 KiB or 10 s, then 4490 or a reset; 60 s of silence, then 4408.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    RawSocket, ServerOptions, TestClient, TestServer, TestUser,
+    raw::{first, frame, text},
+    runs_long,
+};
+
+const TOO_SLOW: u16 = 4490;
+const HEARTBEAT_TIMEOUT: u16 = 4408;
+
+/// The connection ended without a close frame.
+const RESET: u16 = 1006;
+
+/// Close to the largest content, in characters.
+const CONTENT: usize = 4_900;
+
+/// What the kernels of both sides and the connection's buffers may hold of a socket that is not
+/// read, in bytes, as seen: two send buffers of 64 KiB, a small receive buffer, one write.
+const IN_BUFFERS: usize = 300 * 1024;
+
+/// One room with somebody who speaks, somebody who listens and somebody who will stop reading.
+struct Scene {
+    server: TestServer,
+    room: String,
+    slow: TestUser,
+    speaker: TestClient,
+    listener: TestClient,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let server = ServerOptions::new().unlimited().start().await;
+        let (ada, bob, slow) = (
+            server.user("ada").await,
+            server.user("bob").await,
+            server.user("slow").await,
+        );
+        let room = ada.room("busy").await;
+        bob.join(&room).await;
+        slow.join(&room).await;
+        Self {
+            speaker: ada.connect_to(&room).await,
+            listener: bob.connect_to(&room).await,
+            server,
+            room,
+            slow,
+        }
+    }
+
+    /// Joins as a peer with small buffers that will read nothing from now on.
+    async fn stall(&self) -> RawSocket {
+        let mut socket = RawSocket::connect_small(&self.server).await;
+        socket.upgrade(&self.slow.token, "").await;
+        socket.expect("ready").await;
+        let join = json!({ "event": "joinRoom", "data": { "roomId": self.room } });
+        socket
+            .write(&text(&join.to_string()))
+            .await
+            .expect("it is open");
+        socket.expect("roomJoined").await;
+        socket
+    }
+
+    /// Says so much that it adds up to `bytes`, and asserts that others hear all of it in order.
+    async fn talk(&mut self, bytes: usize) -> usize {
+        let count = bytes.div_ceil(CONTENT);
+        let content = "x".repeat(CONTENT);
+        for _ in 0..count {
+            self.speaker.say(&self.room, &content).await;
+        }
+        let heard = seqs(&self.listener.messages(count).await);
+        let began = heard[0];
+        assert_eq!(heard, (began..began + count as u64).collect::<Vec<_>>());
+        assert_eq!(seqs(&self.speaker.messages(count).await), heard);
+        count
+    }
+
+    async fn slow_sockets(&self) -> f64 {
+        self.server.metric("roomcast_slow_sockets_total", "").await
+    }
+}
+
+fn seqs(messages: &[Value]) -> Vec<u64> {
+    let seq = |msg: &Value| msg["seq"].as_u64().expect("a seq");
+    messages.iter().map(seq).collect()
+}
+
+/// Reads what a cut socket had in its buffers: messages without a hole, and how it ended.
+async fn leftovers(socket: &mut RawSocket) -> Vec<u64> {
+    let (said, code) = socket.said_until_close().await;
+    assert!([TOO_SLOW, RESET].contains(&code), "{code}");
+    let messages = said.iter().filter(|frame| frame["event"] == "newMessage");
+    let had = seqs(
+        &messages
+            .map(|frame| frame["data"].clone())
+            .collect::<Vec<_>>(),
+    );
+    assert_eq!(had, (1..=had.len() as u64).collect::<Vec<_>>());
+    had
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_is_cut_and_resumes() {
+    let mut scene = Scene::set().await;
+    let mut stalled = scene.stall().await;
+    // More than waits for anybody: the bound in bytes is what cuts.
+    let count = scene.talk(IN_BUFFERS + 2 * 256 * 1024).await;
+    scene
+        .server
+        .await_metric("roomcast_slow_sockets_total", "", 1.0)
+        .await;
+    let gone = scene.server.metric("roomcast_sockets", "");
+    assert!(gone.await <= 3.0);
+
+    let had = leftovers(&mut stalled).await;
+    assert!(had.len() < count, "it had {} of {count}", had.len());
+    let mut back = scene.slow.connect().await;
+    let join = json!({ "roomId": scene.room, "after": had.last().copied().unwrap_or(0) });
+    let joined = back.ask("joinRoom", join, "roomJoined").await;
+    let missed = count - had.len();
+    assert_eq!(
+        (&joined["replayed"], &joined["truncated"]),
+        (&json!(missed), &json!(false))
+    );
+    let missed = seqs(&back.messages(missed).await);
+    assert_eq!(
+        missed,
+        (had.len() as u64 + 1..=count as u64).collect::<Vec<_>>()
+    );
+    assert_eq!(scene.slow_sockets().await, 1.0);
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_reading_is_cut_for_time_when_little_waits() {
+    let mut scene = Scene::set().await;
+    let mut stalled = scene.stall().await;
+    // Too little for the bound in bytes, too much for the buffers on the way.
+    scene.talk(IN_BUFFERS + 128 * 1024).await;
+    assert_eq!(scene.slow_sockets().await, 0.0);
+    scene
+        .server
+        .await_metric("roomcast_slow_sockets_total", "", 1.0)
+        .await;
+    leftovers(&mut stalled).await;
+    scene.talk(CONTENT).await;
+}
+
+#[tokio::test]
+async fn a_slow_peer_that_reads_in_time_is_not_cut() {
+    let mut scene = Scene::set().await;
+    let mut stalled = scene.stall().await;
+    let mut heard = 0;
+    for _ in 0..6 {
+        heard += scene.talk(160 * 1024).await as u64;
+        while stalled.expect("newMessage").await["data"]["seq"] != heard {}
+    }
+    assert_eq!(scene.slow_sockets().await, 0.0);
+}
+
+#[tokio::test]
+async fn a_peer_that_vanished_without_a_fin_is_closed_after_a_minute() {
+    if !runs_long() {
+        return;
+    }
+    let server = TestServer::start().await;
+    let ada = server.user("ada").await;
+    // Its kernel acknowledges what comes; nobody answers the pings.
+    let patience = Duration::from_secs(70);
+    let mut vanished = RawSocket::open(&server, &ada.token)
+        .await
+        .with_patience(patience);
+    let mut alive = RawSocket::open(&server, &ada.token)
+        .await
+        .with_patience(patience);
+    let answering = async {
+        while let Some((first, payload)) = alive.frame().await {
+            if first == first::PING {
+                alive
+                    .write(&frame(first::PONG, &payload))
+                    .await
+                    .expect("it is open");
+            }
+        }
+    };
+    let silence = async {
+        let mut pings = 0;
+        loop {
+            match vanished.frame().await.expect("a close frame comes first") {
+                (first::PING, _) => pings += 1,
+                (first::CLOSE, payload) => break (pings, payload),
+                _ => {}
+            }
+        }
+    };
+    let (pings, payload) = tokio::select! {
+        closed = silence => closed,
+        () = answering => panic!("a socket that answers pings was closed"),
+    };
+    assert_eq!(payload[..2], HEARTBEAT_TIMEOUT.to_be_bytes());
+    assert!((1..=3).contains(&pings), "{pings} pings in a minute");
+    let heartbeat = json!({ "event": "heartbeat" });
+    alive
+        .write(&text(&heartbeat.to_string()))
+        .await
+        .expect("it is open");
+    alive.expect("heartbeatAck").await;
+}
