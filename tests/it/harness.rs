@@ -1,6 +1,7 @@
 //! The ugliness that tests are spared: processes, ports, sockets, waiting.
 
 mod bystanders;
+mod cli;
 mod client;
 pub mod raw;
 mod rest;
@@ -9,6 +10,7 @@ mod skipping;
 mod witness;
 
 pub use bystanders::Bystanders;
+pub use cli::Cli;
 pub use client::{TestClient, draft};
 pub use raw::RawSocket;
 pub use rest::{Answer, TestUser};

@@ -8,6 +8,8 @@
 
 mod accounts;
 mod authentication;
+mod cli;
+mod config;
 mod draining;
 mod frames;
 mod harness;

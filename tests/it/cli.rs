@@ -1,0 +1,554 @@
+//! The command line: what it lists, how it ends, and the tools that talk to a running server.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, ChildStdout, Output, Stdio},
+    time::Duration,
+};
+
+use diesel::{Connection, RunQueryDsl, SqliteConnection};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::harness::{Cli, PATIENCE, ServerOptions, TestServer, within};
+
+const COMMANDS: [&str; 12] = [
+    "dev",
+    "serve",
+    "migrate",
+    "check-config",
+    "token",
+    "tail",
+    "top",
+    "healthcheck",
+    "dlq",
+    "bench",
+    "openapi",
+    "asyncapi",
+];
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// Asserts that a call failed with one line that has all of `expected` in it.
+#[track_caller]
+fn assert_refused(output: &Output, status: i32, expected: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(status), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(output.stdout.is_empty());
+    for part in expected {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Starts a `dev` server by hand on any port; returns it once it serves, with its page's address.
+fn start_dev(cli: &Cli, args: &[&str]) -> (Child, String) {
+    let all = [&["dev", "--port", "0", "--metrics-addr", "off"], args].concat();
+    let mut child = cli
+        .command(&all)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let page = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let line = line.trim().strip_prefix("page ")?.trim().to_owned();
+        Some(line.trim_end_matches('/').to_owned())
+    });
+    // The rest is read so that the server never waits for a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, page.expect("the banner says where the page is"))
+}
+
+fn terminate(child: &mut Child) {
+    let pid = Pid::from_raw(child.id().cast_signed());
+    kill(pid, Signal::SIGTERM).expect("the process runs");
+    let status = child.wait().expect("a child can be waited for");
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn help_lists_every_command() {
+    let output = Cli::new().run(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let help = stdout(&output);
+    for command in COMMANDS {
+        let is_listed = help
+            .lines()
+            .any(|line| line.trim_start().starts_with(&format!("{command} ")));
+        assert!(is_listed, "{command} in {help}");
+        let own = Cli::new().run(&[command, "--help"]);
+        assert_eq!(own.status.code(), Some(0), "{command}");
+        assert!(stdout(&own).contains("Usage: roomcast"), "{command}");
+    }
+    assert!(
+        !help.lines().any(|line| line.chars().count() > 100),
+        "{help}"
+    );
+}
+
+#[test]
+fn usage_is_told_with_status_2() {
+    let check = |args: &[&str], expected: &str| {
+        let output = Cli::new().run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    };
+    check(&["fly"], "fly");
+    check(&["dev", "--fly"], "--fly");
+    check(&["serve", "--role", "king"], "gateway");
+    check(&["token"], "EMAIL|USER_ID");
+    check(&["tail"], "ROOM");
+    check(&["dlq"], "replay");
+    check(&["dev", "--ephemeral", "--data-dir", "x"], "--ephemeral");
+    check(
+        &["token", "nobody"],
+        "must be an e-mail address or the id of a user",
+    );
+    check(
+        &["token", "a@example.com", "--expires-in", "2d"],
+        "must be at most JWT_EXPIRES_IN (86400 s)",
+    );
+    check(
+        &["token", "a@example.com", "--expires-in", "soon"],
+        "--expires-in",
+    );
+    check(&["tail", "lobby", "-n", "101", "--as", "nobody"], "--last");
+    check(&["tail", "lobby", "-n", "101", "--as", "nobody"], "ROOM");
+    check(&["tail", "lobby", "-n", "101", "--as", "nobody"], "--as");
+    check(
+        &["healthcheck", "--url", "https://chat.example.com"],
+        "--url",
+    );
+    check(&["migrate", "--yes"], "--new-epoch");
+}
+
+#[test]
+fn flags_may_stand_without_a_command() {
+    let output = Cli::new().run(&["--port", "x"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--port"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_closed_output_is_no_panic() {
+    let check = |args: &[&str]| {
+        let cli = Cli::new().file("data/.keep", "");
+        let mut child = cli
+            .command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    };
+    check(&["--help"]);
+    check(&["check-config"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let cli = Cli::new().file("file", "");
+    let output = cli.run(&["dev", "--data-dir", "file/below"]);
+    assert_refused(&output, 1, &["file/below", "--data-dir"]);
+    let output = cli.run(&["--data-dir", "file"]);
+    assert_refused(&output, 1, &["file", "--data-dir"]);
+}
+
+#[test]
+fn tools_tell_when_a_folder_has_no_data() {
+    let cli = Cli::new();
+    let output = cli.run(&["token", "a@example.com"]);
+    assert_refused(&output, 1, &["./data", "--data-dir"]);
+    assert!(!cli.folder().join("data").exists(), "a look makes nothing");
+}
+
+#[test]
+fn tools_tell_when_no_server_answers() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = free.local_addr().expect("an address").port().to_string();
+    drop(free);
+    let cli = Cli::new().env("PORT", &port);
+    assert_refused(&cli.run(&["healthcheck"]), 1, &[&port, "does not answer"]);
+    let room = crate::harness::uuid();
+    let output = Cli::new().run(&[
+        "tail",
+        &room,
+        "--token",
+        "x",
+        "--url",
+        &format!("http://127.0.0.1:{port}"),
+    ]);
+    assert_refused(&output, 1, &[&port, "does not answer"]);
+}
+
+#[actix_web::test]
+async fn a_port_that_is_taken_is_named_with_its_setting() {
+    let server = TestServer::start().await;
+    let port = server.host().rsplit(':').next().expect("a port").to_owned();
+    let output = Cli::new().run(&[
+        "--port",
+        &port,
+        "--metrics-addr",
+        "off",
+        "--rust-log",
+        "warn",
+    ]);
+    assert_refused(&output, 1, &[&port, "PORT"]);
+    let addr = server.host().to_owned();
+    let output = Cli::new().run(&["--port", "0", "--metrics-addr", &addr, "--rust-log", "warn"]);
+    assert_refused(&output, 1, &[&addr, "METRICS_ADDR"]);
+}
+
+#[actix_web::test]
+async fn a_folder_has_one_server() {
+    let server = TestServer::start().await;
+    let folder = server.data_dir();
+    let output = Cli::new().run(&["--data-dir", path(&folder), "--port", "0"]);
+    let pid = server.pid().to_string();
+    assert_refused(
+        &output,
+        1,
+        &["in use by another process", &pid, "--data-dir"],
+    );
+}
+
+#[actix_web::test]
+async fn a_database_of_a_newer_version_is_refused() {
+    let mut server = ServerOptions::new().start().await;
+    server.signal(Signal::SIGTERM);
+    server.ended(PATIENCE).await;
+    let database = server.data_dir().join("roomcast.sqlite3");
+    // What a later version would have noted.
+    let mut connection = SqliteConnection::establish(path(&database)).expect("a database");
+    diesel::sql_query("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000')")
+        .execute(&mut connection)
+        .expect("writable");
+    drop(connection);
+    let folder = server.data_dir();
+    let output = Cli::new().run(&[
+        "--data-dir",
+        path(&folder),
+        "--port",
+        "0",
+        "--rust-log",
+        "warn",
+    ]);
+    assert_refused(&output, 1, &["newer"]);
+}
+
+#[actix_web::test]
+async fn the_secret_is_made_once_for_the_owner_alone() {
+    let mut server = TestServer::start().await;
+    let file = server.data_dir().join("jwt.secret");
+    let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
+    assert_eq!(mode(&file), 0o600);
+    assert_eq!(mode(&server.data_dir()), 0o700);
+    let first = fs::read_to_string(&file).expect("readable");
+    assert!(first.trim().len() >= 32);
+    let shown = server.log().join("\n");
+    assert!(shown.contains(path(&file)), "the banner says where it lies");
+    assert!(!shown.contains(first.trim()), "and not what it is");
+    let user = server.user("ann").await;
+    server.signal(Signal::SIGTERM);
+    server.ended(PATIENCE).await;
+    let server = server.restart().await;
+    assert_eq!(fs::read_to_string(&file).expect("readable"), first);
+    user.at(&server).get("/me").await.ok(200);
+}
+
+#[actix_web::test]
+async fn the_banner_says_where_everything_is() {
+    let server = TestServer::start().await;
+    let shown = server.log().join("\n");
+    let base = server.url("");
+    for address in ["/", "/demo", "/health"] {
+        assert!(
+            shown.contains(&format!("{base}{address}")),
+            "{address} in {shown}"
+        );
+    }
+    assert!(shown.contains(&server.ws_url()), "{shown}");
+    assert!(shown.contains(server.metrics_url()), "{shown}");
+    assert!(shown.contains(path(&server.data_dir())), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "no colours but on a terminal");
+}
+
+#[actix_web::test]
+async fn an_ephemeral_server_leaves_nothing_behind() {
+    let cli = Cli::new().file("tmp/.keep", "");
+    let tmp = cli.folder().join("tmp");
+    let cli = cli.env("TMPDIR", tmp.display());
+    let (mut child, page) = start_dev(&cli, &["--ephemeral"]);
+    let ready = reqwest::get(format!("{page}/health/ready"))
+        .await
+        .expect("it answers");
+    assert_eq!(ready.status(), 200);
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = fs::read_dir(folder)
+            .expect("readable")
+            .map_while(Result::ok);
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    assert!(
+        names(&tmp).iter().any(|name| name.starts_with("roomcast-")),
+        "{:?}",
+        names(&tmp)
+    );
+    terminate(&mut child);
+    assert_eq!(names(&tmp), [".keep"]);
+    assert_eq!(names(cli.folder()), ["tmp"], "no data folder either");
+}
+
+#[actix_web::test]
+async fn a_token_signed_beside_the_server_counts() {
+    let server = TestServer::start().await;
+    let ann = server.user("ann").await;
+    let data_dir = server.data_dir();
+    let token = |subject: &str, more: &[&str]| {
+        let output =
+            Cli::new().run(&[&["token", subject, "--data-dir", path(&data_dir)], more].concat());
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(text.lines().count(), 1, "the token alone");
+        text.trim().to_owned()
+    };
+    for subject in [&ann.id, &ann.email, &ann.email.to_uppercase()] {
+        let me = ann
+            .with_token(&token(subject, &[]))
+            .get("/me")
+            .await
+            .ok(200);
+        assert_eq!(me["id"], ann.id.as_str());
+    }
+    let short = token(&ann.email, &["--expires-in", "90s"]);
+    let client = ann.with_token(&short).connect().await;
+    let expires_at = client.ready["expiresAt"]
+        .as_str()
+        .expect("a time")
+        .to_owned();
+    let expires_at = chrono::DateTime::parse_from_rfc3339(&expires_at).expect("RFC 3339");
+    let left_s = (expires_at.to_utc() - chrono::Utc::now()).num_seconds();
+    assert!((80..=90).contains(&left_s), "{left_s}");
+    client.close().await;
+    let unknown = Cli::new().run(&["token", "nobody@example.com", "--data-dir", path(&data_dir)]);
+    assert_refused(&unknown, 1, &["no user", "nobody@example.com"]);
+    let env = Cli::new().env("ROOMCAST_DATA_DIR", data_dir.display());
+    assert_eq!(env.run(&["token", &ann.email]).status.code(), Some(0));
+}
+
+#[actix_web::test]
+async fn a_token_nobody_reads_is_no_panic() {
+    let server = TestServer::start().await;
+    let ann = server.user("ann").await;
+    let data_dir = server.data_dir();
+    let mut child = Cli::new()
+        .command(&["token", &ann.email, "--data-dir", path(&data_dir)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(output.stderr.is_empty(), "{}", stderr(&output));
+}
+
+#[actix_web::test]
+async fn a_healthcheck_says_0_or_1() {
+    let server = TestServer::start().await;
+    let url = server.url("");
+    let ready = Cli::new().run(&["healthcheck", "--url", &url]);
+    assert_eq!(ready.status.code(), Some(0), "{}", stderr(&ready));
+    assert_eq!(stdout(&ready).lines().count(), 1);
+    let live = Cli::new().run(&["healthcheck", "--live", "--url", &url]);
+    assert_eq!(live.status.code(), Some(0), "{}", stderr(&live));
+    let port = url.rsplit(':').next().expect("a port").to_owned();
+    let by_port = Cli::new().env("PORT", &port).run(&["healthcheck"]);
+    assert_eq!(by_port.status.code(), Some(0), "{}", stderr(&by_port));
+    // Something that answers, and is no healthy server of ours.
+    let other = Cli::new().run(&["healthcheck", "--url", server.metrics_url()]);
+    assert_refused(&other, 1, &["404"]);
+}
+
+/// A running `tail`, line by line.
+struct Tail {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Tail {
+    fn start(args: &[&str]) -> Self {
+        let mut child = Cli::new()
+            .command(&[&["tail"], args].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        Self { child, lines }
+    }
+
+    /// Waits for the next line.
+    async fn next(mut self) -> (Self, String) {
+        let reading = tokio::task::spawn_blocking(move || {
+            let line = self.lines.next().expect("a line").expect("UTF-8");
+            (self, line)
+        });
+        within("a line of tail", reading).await.expect("no panic")
+    }
+
+    /// Interrupts it; returns what it said on standard error.
+    fn interrupt(mut self) -> String {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        kill(pid, Signal::SIGINT).expect("the process runs");
+        let status = self.child.wait().expect("a child can be waited for");
+        let mut said = String::new();
+        let stderr = self.child.stderr.as_mut().expect("piped");
+        stderr.read_to_string(&mut said).expect("UTF-8");
+        assert!(status.success(), "{status}: {said}");
+        said
+    }
+}
+
+#[actix_web::test]
+async fn tail_follows_a_room_and_makes_content_harmless() {
+    let server = TestServer::start().await;
+    let ann = server.user("ann").await;
+    let room = ann.room("lobby").await;
+    let mut client = ann.connect_to(&room).await;
+    for content in ["one", "two", "three"] {
+        client.say(&room, content).await;
+        client.expect("newMessage").await;
+    }
+    let data_dir = server.data_dir();
+    let url = server.url("");
+    let tail = Tail::start(&[
+        &room,
+        "-n",
+        "2",
+        "--url",
+        &url,
+        "--data-dir",
+        path(&data_dir),
+    ]);
+    let (tail, line) = tail.next().await;
+    assert!(line.ends_with("Z ann: two"), "{line}");
+    let (tail, line) = tail.next().await;
+    assert!(line.ends_with("Z ann: three"), "{line}");
+    client.say(&room, "four\n\u{1b}[2J").await;
+    let (tail, line) = tail.next().await;
+    assert!(line.ends_with(r"Z ann: four\n\u{1b}[2J"), "{line}");
+    assert_eq!(tail.interrupt(), "");
+    let as_json = Tail::start(&[
+        &room, "-n", "1", "--json", "--url", &url, "--token", &ann.token,
+    ]);
+    let (as_json, line) = as_json.next().await;
+    let msg: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(
+        (&msg["seq"], &msg["senderId"]),
+        (&4.into(), &ann.id.as_str().into())
+    );
+    as_json.interrupt();
+    client.close().await;
+}
+
+#[actix_web::test]
+async fn tail_comes_back_after_a_restart_and_misses_nothing() {
+    let mut server = TestServer::start().await;
+    let ann = server.user("ann").await;
+    let room = ann.room("lobby").await;
+    ann.say(&room, "before").await;
+    let port = server.host().rsplit(':').next().expect("a port").to_owned();
+    let (data_dir, url) = (server.data_dir(), server.url(""));
+    let tail = Tail::start(&[
+        &room,
+        "--url",
+        &url,
+        "--as",
+        &ann.email,
+        "--data-dir",
+        path(&data_dir),
+    ]);
+    let (tail, line) = tail.next().await;
+    assert!(line.ends_with("Z ann: before"), "{line}");
+    server
+        .await_metric("roomcast_frames_in_total", "joinRoom", 1.0)
+        .await;
+    server.kill();
+    // The harness takes any port: while it serves elsewhere, `tail` keeps trying.
+    let elsewhere = server.restart().await;
+    ann.at(&elsewhere).say(&room, "meanwhile").await;
+    crate::harness::await_until("the message is stored", || async {
+        let history = ann.at(&elsewhere).history(&room).await;
+        (history.len() == 2).then_some(())
+    })
+    .await;
+    let mut elsewhere = elsewhere;
+    elsewhere.signal(Signal::SIGTERM);
+    elsewhere.ended(Duration::from_secs(25)).await;
+    let mut back = Cli::new()
+        .command(&[
+            "dev",
+            "--port",
+            &port,
+            "--metrics-addr",
+            "off",
+            "--data-dir",
+            path(&data_dir),
+        ])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let (tail, line) = tail.next().await;
+    assert!(line.ends_with("Z ann: meanwhile"), "{line}");
+    let said = tail.interrupt();
+    assert!(said.contains("coming back in"), "{said}");
+    terminate(&mut back);
+}
+
+#[actix_web::test]
+async fn tail_tells_what_is_not_for_it() {
+    let server = TestServer::start().await;
+    let (ann, bob) = (server.user("ann").await, server.user("bob").await);
+    let room = ann.private_room("secret").await;
+    let url = server.url("");
+    let check = |args: &[&str], expected: &[&str]| {
+        let output = Cli::new().run(&[&["tail", "--url", &url], args].concat());
+        assert_refused(&output, 1, expected);
+    };
+    check(&[&room, "--token", &bob.token], &["refuses"]);
+    check(&[&room, "--token", "nonsense"], &["refuses"]);
+    let nowhere = crate::harness::uuid();
+    let data_dir = server.data_dir();
+    check(&[&nowhere, "--data-dir", path(&data_dir)], &["no room"]);
+    check(
+        &[&room, "--json", "-n", "0", "--token", &bob.token],
+        &["ROOM_NOT_FOUND"],
+    );
+    check(
+        &[&room, "--json", "-n", "0", "--token", "nonsense"],
+        &["refuses the token"],
+    );
+}
