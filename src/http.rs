@@ -4,6 +4,7 @@
 mod accounts;
 mod body;
 mod caller;
+mod connection;
 pub mod demo;
 mod health;
 mod invites;
@@ -14,7 +15,7 @@ mod page;
 mod problem;
 mod query;
 mod rooms;
-pub mod socket;
+mod socket;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -27,6 +28,7 @@ use actix_web::{
 };
 use ipnet::IpNet;
 
+pub use connection::accepted;
 pub use middleware::guard;
 
 use crate::{

@@ -270,7 +270,7 @@ fn serve_http(
             .wrap(http::cors(&gateway.config.http))
             .wrap(from_fn(http::guard))
     })
-    .on_connect(http::socket::accepted)
+    .on_connect(http::accepted)
     .client_request_timeout(HEADER_TIMEOUT)
     .tcp_nodelay(true)
     .disable_signals()
