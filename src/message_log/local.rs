@@ -21,6 +21,8 @@ mod mark;
 mod refusal;
 mod rows;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{

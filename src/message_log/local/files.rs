@@ -21,6 +21,10 @@ use crate::ids::LogId;
 /// Bytes that the `-wal` file keeps once its content is in the main file.
 const WAL_KEPT_BYTES: u64 = 8 << 20;
 
+/// Bytes that no SQLite database is shorter than, unless it is cut. SQLite itself takes what has
+/// none (or one) for a new database, and throws its `-wal` file away.
+const SMALLEST_PAGE: u64 = 512;
+
 /// Where a log's files lie.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
@@ -108,11 +112,10 @@ impl Files {
 
     /// Reads everything through a connection that cannot write.
     fn check(&self, slot: Slot, expected: &Expected) -> Result<Ends, OpenError> {
-        // SQLite takes an empty file for a new database and throws its `-wal` away.
-        let file = File::open(&self.database);
-        let len = file.and_then(|file| file.metadata()).map(|meta| meta.len());
-        if len.map_err(|e| OpenError::file(&self.database, "read", e))? == 0 {
-            return Err(self.refusal(Fault::NotALog));
+        let file = fs::metadata(&self.database);
+        let file = file.map_err(|e| OpenError::file(&self.database, "read", e))?;
+        if file.len() < SMALLEST_PAGE {
+            return Err(self.refusal(Fault::Cut));
         }
         let mut db = connect(&self.database, "ro")?;
         let ends = self.check_content(&mut db, slot, expected);

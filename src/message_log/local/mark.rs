@@ -124,7 +124,7 @@ impl Mark {
         };
         newest
             .map(Some)
-            .ok_or_else(|| Refusal::new(path, Fault::MarkDamaged).into())
+            .ok_or_else(|| Refusal::new(path, Fault::Cut).into())
     }
 
     /// Opens the mark for writing, beginning with both slots: a damaged one is made good.
@@ -220,7 +220,7 @@ mod tests {
             assert!(matches!(
                 error,
                 OpenError::Refused(Refusal {
-                    fault: Fault::MarkDamaged,
+                    fault: Fault::Cut,
                     ..
                 })
             ));

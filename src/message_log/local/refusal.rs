@@ -16,7 +16,7 @@ pub(super) enum Fault {
     #[error("cannot be read ({0})")]
     Unreadable(String),
     #[error("is cut or damaged")]
-    MarkDamaged,
+    Cut,
     #[error("is not a message log")]
     NotALog,
     #[error("was written by a newer version of roomcast (format {found}, this one knows {FORMAT})")]

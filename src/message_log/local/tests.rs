@@ -7,15 +7,22 @@ mod kill;
 mod pairs;
 mod queue;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::message_log::{
-    MessageLog,
+    IngestEvent, MessageLog,
     suite::{self, Fixture},
 };
+
+/// Names the folder to a test that runs in a process of its own.
+const CHILD: &str = "ROOMCAST_TEST_LOG";
 
 /// A log in a folder of its own, beside a store that takes whatever was committed.
 struct LocalFixture {
@@ -49,8 +56,11 @@ fn store_of(dir: &Path) -> Expected {
     if !path.exists() {
         return Expected::default();
     }
-    let mut db = files::connect(&path, "rw").expect("a database");
-    let meta = rows::load_meta(&mut db).expect("a row").expect("a good row");
+    // Without the right to write it leaves the WAL of a crash as it is.
+    let mut db = files::connect(&path, "ro").expect("a database");
+    let meta = rows::load_meta(&mut db)
+        .expect("a row")
+        .expect("a good row");
     Expected {
         log_id: Some(meta.log_id),
         ingested: meta.first,
@@ -67,6 +77,25 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.expect("an entry");
         fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
     }
+}
+
+/// Runs one test of this binary in a process of its own, in the folder that it finds in [`CHILD`].
+fn child(test: &str, dir: &Path) -> Command {
+    let binary = std::env::current_exe().expect("this binary");
+    let mut command = Command::new("sh");
+    // A file that is too large is an error to be handled, not the end of the process.
+    command
+        .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+        .arg(binary)
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, dir)
+        .stdout(Stdio::piped());
+    command
+}
+
+/// Returns the folder when this process is such a child.
+fn child_folder() -> Option<PathBuf> {
+    std::env::var_os(CHILD).map(PathBuf::from)
 }
 
 /// Returns why a log is not opened.
@@ -93,7 +122,9 @@ async fn what_was_accepted_is_there_after_a_crash() {
     let dir = folder();
     let log = open_alone(dir.path());
     suite::append_messages(&wrap(&log), "a", 0..50).await;
-    log.append(dead_letter(7)).await.expect("an accepted record");
+    log.append(dead_letter(7))
+        .await
+        .expect("an accepted record");
     let crashed = folder();
     copy(dir.path(), crashed.path());
     log.close().await;
@@ -111,7 +142,9 @@ async fn dead_letters_are_kept_with_their_headers() {
     let dir = folder();
     let log = open_alone(dir.path());
     for n in 0..3 {
-        log.append(dead_letter(n)).await.expect("an accepted record");
+        log.append(dead_letter(n))
+            .await
+            .expect("an accepted record");
     }
     log.close().await;
     let log = open_alone(dir.path());
@@ -141,7 +174,7 @@ async fn a_reader_is_told_when_it_asks_for_what_is_not_there() {
     for from in [3, 12] {
         let event = suite::in_time(log.ingest(vec![(0, from)]).recv()).await;
         assert!(
-            matches!(event, Some(super::super::IngestEvent::Failed(_))),
+            matches!(event, Some(IngestEvent::Failed(_))),
             "from {from}: {event:?}"
         );
     }

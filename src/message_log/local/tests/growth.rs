@@ -11,7 +11,12 @@ const VALUE_LEN: usize = 1_000;
 fn size(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).expect("a folder");
     entries
-        .map(|entry| entry.and_then(|entry| entry.metadata()).expect("a file").len())
+        .map(|entry| {
+            entry
+                .and_then(|entry| entry.metadata())
+                .expect("a file")
+                .len()
+        })
         .sum()
 }
 
@@ -35,7 +40,9 @@ async fn a_log_that_is_read_and_committed_does_not_grow() {
     let mut largest = Vec::new();
     for round in 1..=30 {
         append_round(&log).await;
-        log.commit(0, (round * ROUND) as u64).await.expect("a commit");
+        log.commit(0, (round * ROUND) as u64)
+            .await
+            .expect("a commit");
         largest.push(size(dir.path()));
     }
     // 60 MB went through; what remains is a few rounds, and what the WAL keeps.
@@ -55,7 +62,11 @@ async fn a_backlog_gives_its_room_back() {
     assert!(full > 30_000_000, "{full} bytes");
     log.commit(0, log.figures().end).await.expect("a commit");
     let is_small = async {
-        while fs::metadata(dir.path().join("log.sqlite3")).expect("a file").len() > 8_000_000 {
+        while fs::metadata(dir.path().join("log.sqlite3"))
+            .expect("a file")
+            .len()
+            > 8_000_000
+        {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

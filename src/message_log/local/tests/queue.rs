@@ -11,7 +11,10 @@ async fn a_full_queue_refuses_at_once_and_keeps_what_it_took() {
     let taken: Vec<Appending> = (0..QUEUE).map(append).collect();
     assert_eq!(log.figures().queued, QUEUE);
     let refused = suite::in_time(append(QUEUE)).await;
-    assert!(matches!(refused, Err(AppendError::Refused(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AppendError::Refused(_))),
+        "{refused:?}"
+    );
 
     tokio::spawn(writer.run());
     for answer in taken {
@@ -19,7 +22,10 @@ async fn a_full_queue_refuses_at_once_and_keeps_what_it_took() {
     }
     suite::in_time(append(QUEUE)).await.expect("room again");
     let read = suite::read(&mut log.ingest(vec![(0, 0)]), QUEUE + 1).await;
-    assert_eq!(suite::values_of(&read, "a"), suite::values("a", 0..QUEUE + 1));
+    assert_eq!(
+        suite::values_of(&read, "a"),
+        suite::values("a", 0..QUEUE + 1)
+    );
     log.close().await;
 }
 
