@@ -276,7 +276,7 @@ fn serve_http(
     .disable_signals()
     .shutdown_timeout(REQUEST_LINGER_S)
     .bind(bind_addr)
-    .map_err(|error| bind_error(&error, bind_addr, "PORT"))?;
+    .map_err(|error| bind_error(&error, bind_addr, "BIND_ADDR", "PORT"))?;
     let addr = *server.addrs().first().context("no address was bound")?;
     let server = server.run();
     let handle = server.handle();
@@ -312,7 +312,7 @@ fn serve_metrics(
         .workers(1)
         .disable_signals()
         .bind(bind_addr)
-        .map_err(|error| bind_error(&error, bind_addr, "METRICS_ADDR"))?;
+        .map_err(|error| bind_error(&error, bind_addr, "METRICS_ADDR", "METRICS_ADDR"))?;
     let addr = *server.addrs().first().context("no address was bound")?;
     let server = server.run();
     let handle = server.handle();
@@ -320,10 +320,12 @@ fn serve_metrics(
     Ok(Some((handle, addr)))
 }
 
-fn bind_error(error: &io::Error, addr: SocketAddr, setting: &str) -> anyhow::Error {
-    let why = match error.kind() {
-        io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
-        _ => error.to_string(),
+/// Says what is wrong with an address, and which setting its host or its port comes from.
+fn bind_error(error: &io::Error, addr: SocketAddr, host: &str, port: &str) -> anyhow::Error {
+    let (why, setting) = match error.kind() {
+        io::ErrorKind::AddrInUse => ("something else listens there".to_owned(), port),
+        io::ErrorKind::AddrNotAvailable => ("this machine has no such address".to_owned(), host),
+        _ => (error.to_string(), port),
     };
     anyhow::anyhow!("cannot listen on {addr}: {why}; choose another with {setting}")
 }
