@@ -104,17 +104,23 @@ impl DataDir {
     /// Looks into a folder that another process may own; takes and makes nothing.
     ///
     /// # Errors
-    /// When there is no data of ours in it.
+    /// When there is no data of ours in it, or it is closed to this user.
     pub fn peek(path: &Path) -> Result<DataView, DataDirError> {
         let view = DataView {
             path: path.to_owned(),
         };
-        let has_data = view.store().is_file() && view.path.join(SECRET_FILE).exists();
-        has_data
-            .then_some(view)
-            .ok_or_else(|| DataDirError::NoData {
-                path: path.to_owned(),
-            })
+        for file in [view.store(), view.path.join(SECRET_FILE)] {
+            fs::metadata(file).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => DataDirError::NoData {
+                    path: path.to_owned(),
+                },
+                _ => DataDirError::Unusable {
+                    path: path.to_owned(),
+                    error,
+                },
+            })?;
+        }
+        Ok(view)
     }
 
     /// Returns the folder, as an absolute path. The log keeps its files in it.
@@ -258,6 +264,10 @@ mod tests {
         let absent = DataDir::peek(&path).expect_err("no data").to_string();
         assert!(absent.contains("no data of roomcast"), "{absent}");
         assert!(!path.exists());
+        let file = parent.path().join("file");
+        fs::write(&file, "").expect("writable");
+        let closed = DataDir::peek(&file).expect_err("no folder").to_string();
+        assert!(closed.contains("cannot use"), "{closed}");
         let owner = DataDir::open(&path).expect("free");
         let secret = owner.secret().expect("made");
         fs::write(owner.store(), "").expect("writable");

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use clap::Args;
+use rustix::fs::Mode;
 
 use super::{
     banner::Banner,
@@ -30,6 +31,8 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let config = DevConfig::load(args.flags.settings(), args.ephemeral)?;
     logging::start(&config.log_filter);
     raise_descriptor_limit();
+    // Also in a folder that others may enter: messages and hashes of passwords are not for them.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let dir = match &config.data_dir {
         Some(path) => DataDir::open(path),
         None => DataDir::ephemeral(),
