@@ -37,8 +37,13 @@ impl Failure {
             Self::RunTime(_) | Self::NotYet(_) => RUN_TIME,
             Self::NobodyReads => return ExitCode::SUCCESS,
         };
-        // Nobody is left to be told when that fails.
-        let _ = writeln!(io::stderr(), "roomcast: {self}");
+        match self {
+            Self::Config(error) => {
+                // Nobody is left to be told when that fails.
+                let _ = writeln!(io::stderr(), "{error}");
+            }
+            other => remark(&other.to_string()),
+        }
         ExitCode::from(status)
     }
 }

@@ -125,6 +125,6 @@ fn argument(key: &'static Key, mode: Mode) -> Option<Arg> {
         .value_name("VALUE")
         .allow_negative_numbers(true)
         .help_heading(key.group)
-        .help(format!("{} [env: {}]{default}", key.help, key.name));
+        .help(format!("{}\n[env: {}]{default}", key.help, key.name));
     Some(arg)
 }

@@ -69,8 +69,9 @@ impl Environment {
 fn line_problem(text: &str, error: &dotenvy::Error) -> Problem {
     let number = match error {
         dotenvy::Error::LineParse(bad, _) => {
-            let first = bad.lines().next().unwrap_or_default();
-            text.lines().position(|line| line == first)
+            // Of the line, dotenvy keeps the value alone where that is what is wrong.
+            let first = bad.lines().find(|line| !line.trim().is_empty());
+            first.and_then(|first| text.lines().position(|line| line.ends_with(first)))
         }
         _ => None,
     };

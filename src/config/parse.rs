@@ -111,12 +111,11 @@ pub fn limit(text: &str) -> Parsed<u32> {
 /// When it is none, or not from 1 s to 365 d.
 pub fn expires_in(text: &str) -> Parsed<Duration> {
     let text = text.trim();
-    let units = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
-    let unit = units.into_iter().find(|(unit, _)| text.ends_with(*unit));
-    let (number, unit_s) = match unit {
-        Some((unit, seconds)) => (text.trim_end_matches(unit), seconds),
-        None => (text, 1),
-    };
+    let units = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
+    let with_unit = units
+        .into_iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+    let (number, unit_s) = with_unit.unwrap_or((text, 1));
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
     let seconds = number.parse::<u64>().ok().filter(|_| is_plain);
     let duration = seconds.and_then(|number| number.checked_mul(unit_s));

@@ -16,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::harness::{Cli, PATIENCE, ServerOptions, TestServer, within};
+use crate::harness::{Cli, PATIENCE, TestServer, await_until, uuid, within};
 
 const COMMANDS: [&str; 12] = [
     "dev",
@@ -73,6 +73,15 @@ fn start_dev(cli: &Cli, args: &[&str]) -> (Child, String) {
     // The rest is read so that the server never waits for a full pipe.
     std::thread::spawn(move || lines.for_each(drop));
     (child, page.expect("the banner says where the page is"))
+}
+
+/// Waits until the banner is there as a whole; returns what the server has said.
+async fn banner(server: &TestServer) -> String {
+    await_until("the end of the banner", || async {
+        let said = server.log().join("\n");
+        said.contains("Ctrl-C").then_some(said)
+    })
+    .await
 }
 
 fn terminate(child: &mut Child) {
@@ -187,7 +196,7 @@ fn tools_tell_when_no_server_answers() {
     drop(free);
     let cli = Cli::new().env("PORT", &port);
     assert_refused(&cli.run(&["healthcheck"]), 1, &[&port, "does not answer"]);
-    let room = crate::harness::uuid();
+    let room = uuid();
     let output = Cli::new().run(&[
         "tail",
         &room,
@@ -215,6 +224,18 @@ async fn a_port_that_is_taken_is_named_with_its_setting() {
     let addr = server.host().to_owned();
     let output = Cli::new().run(&["--port", "0", "--metrics-addr", &addr, "--rust-log", "warn"]);
     assert_refused(&output, 1, &[&addr, "METRICS_ADDR"]);
+    // An address of documentation, which no machine has.
+    let output = Cli::new().run(&[
+        "--bind-addr",
+        "192.0.2.1",
+        "--port",
+        "0",
+        "--metrics-addr",
+        "off",
+        "--rust-log",
+        "warn",
+    ]);
+    assert_refused(&output, 1, &["192.0.2.1", "BIND_ADDR"]);
 }
 
 #[actix_web::test]
@@ -232,7 +253,7 @@ async fn a_folder_has_one_server() {
 
 #[actix_web::test]
 async fn a_database_of_a_newer_version_is_refused() {
-    let mut server = ServerOptions::new().start().await;
+    let mut server = TestServer::start().await;
     server.signal(Signal::SIGTERM);
     server.ended(PATIENCE).await;
     let database = server.data_dir().join("roomcast.sqlite3");
@@ -263,9 +284,12 @@ async fn the_secret_is_made_once_for_the_owner_alone() {
     assert_eq!(mode(&server.data_dir()), 0o700);
     let first = fs::read_to_string(&file).expect("readable");
     assert!(first.trim().len() >= 32);
-    let shown = server.log().join("\n");
+    let shown = banner(&server).await;
     assert!(shown.contains(path(&file)), "the banner says where it lies");
     assert!(!shown.contains(first.trim()), "and not what it is");
+    for file in ["roomcast.sqlite3", "log.sqlite3"] {
+        assert_eq!(mode(&server.data_dir().join(file)), 0o600, "{file}");
+    }
     let user = server.user("ann").await;
     server.signal(Signal::SIGTERM);
     server.ended(PATIENCE).await;
@@ -277,7 +301,7 @@ async fn the_secret_is_made_once_for_the_owner_alone() {
 #[actix_web::test]
 async fn the_banner_says_where_everything_is() {
     let server = TestServer::start().await;
-    let shown = server.log().join("\n");
+    let shown = banner(&server).await;
     let base = server.url("");
     for address in ["/", "/demo", "/health"] {
         assert!(
@@ -500,7 +524,7 @@ async fn tail_comes_back_after_a_restart_and_misses_nothing() {
     // The harness takes any port: while it serves elsewhere, `tail` keeps trying.
     let elsewhere = server.restart().await;
     ann.at(&elsewhere).say(&room, "meanwhile").await;
-    crate::harness::await_until("the message is stored", || async {
+    await_until("the message is stored", || async {
         let history = ann.at(&elsewhere).history(&room).await;
         (history.len() == 2).then_some(())
     })
@@ -540,7 +564,7 @@ async fn tail_tells_what_is_not_for_it() {
     };
     check(&[&room, "--token", &bob.token], &["refuses"]);
     check(&[&room, "--token", "nonsense"], &["refuses"]);
-    let nowhere = crate::harness::uuid();
+    let nowhere = uuid();
     let data_dir = server.data_dir();
     check(&[&nowhere, "--data-dir", path(&data_dir)], &["no room"]);
     check(
