@@ -21,6 +21,8 @@ export class RoomView {
   #list;
   #older = element('button', { type: 'button', class: 'quiet older', hidden: true }, 'Show older');
   #log = element('div', { class: 'log', role: 'log', tabindex: '0', 'aria-label': 'Messages' });
+  #isAtEnd = true;
+  #resized = new ResizeObserver(() => this.#keepAtEnd(() => {}));
   #markTimer = 0;
 
   /**
@@ -37,6 +39,7 @@ export class RoomView {
     this.#older.addEventListener('click', () => this.#showOlder());
     root.replaceChildren(this.#people, this.#notice, this.#log, this.#composer());
     this.#listen();
+    this.#followEnd();
   }
 
   /** Shows the room's newest messages and follows it. */
@@ -47,6 +50,7 @@ export class RoomView {
   /** Stops following; what is shown stays. */
   close() {
     this.#aborter.abort();
+    this.#resized.disconnect();
     clearTimeout(this.#markTimer);
     this.client.leaveRoom(this.roomId);
   }
@@ -100,7 +104,7 @@ export class RoomView {
       if (!input.value) return;
       this.client.send(this.roomId, input.value);
       input.value = '';
-      this.#log.scrollTop = this.#log.scrollHeight;
+      this.#scrollToEnd();
     });
     return form;
   }
@@ -119,10 +123,21 @@ export class RoomView {
 
   /** Whoever reads the end goes on reading the end. @param {() => void} change */
   #keepAtEnd(change) {
-    const log = this.#log;
-    const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
     change();
-    if (isAtEnd) log.scrollTop = log.scrollHeight;
+    if (this.#isAtEnd) this.#scrollToEnd();
+  }
+
+  #scrollToEnd() {
+    this.#log.scrollTop = this.#log.scrollHeight;
+  }
+
+  /** A keyboard that opens, or a window that shrinks, must not hide the end. */
+  #followEnd() {
+    const log = this.#log;
+    log.addEventListener('scroll', () => {
+      this.#isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
+    });
+    this.#resized.observe(log);
   }
 
   async #showOlder() {

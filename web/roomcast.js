@@ -56,9 +56,9 @@ export class Roomcast extends EventTarget {
   #attempt = 0;
   #readyAt = 0;
   #notBefore = 0;
-  #reconnectTimer = 0;
-  #heartbeatTimer = 0;
-  #flushTimer = 0;
+  #reconnectTimer = /** @type {number|undefined} */ (undefined);
+  #heartbeatTimer = /** @type {number|undefined} */ (undefined);
+  #flushTimer = /** @type {number|undefined} */ (undefined);
 
   /** @param {string} token */
   constructor(token) {
@@ -182,7 +182,7 @@ export class Roomcast extends EventTarget {
     }
     clearInterval(this.#heartbeatTimer);
     clearTimeout(this.#flushTimer);
-    this.#flushTimer = 0;
+    this.#flushTimer = undefined;
     for (const room of this.#rooms.values()) room.isAttached = false;
     for (const { reject } of this.#requests.values()) reject(LOST);
     this.#requests.clear();
@@ -367,7 +367,7 @@ export class Roomcast extends EventTarget {
   #flushIn(waitMs) {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = setTimeout(() => {
-      this.#flushTimer = 0;
+      this.#flushTimer = undefined;
       this.#flush();
     }, waitMs);
   }

@@ -9,14 +9,16 @@ const START_TIMEOUT_MS = 30_000;
  * Starts `roomcast dev` and returns the address of its page.
  *
  * @param {string} binary
- * @returns {Promise<{url: string, stop: () => Promise<void>}>}
+ * @param {{dataDir?: string, port?: string}} [place] to come back where another one was
+ * @returns {Promise<{url: string, stop: (signal?: 'SIGTERM'|'SIGKILL') => Promise<void>}>}
  */
-export async function start(binary) {
-  const args = ['dev', '--ephemeral', '--port', '0', '--metrics-addr', 'off'];
+export async function start(binary, { dataDir, port = '0' } = {}) {
+  const data = dataDir ? ['--data-dir', dataDir] : ['--ephemeral'];
+  const args = ['dev', ...data, '--port', port, '--metrics-addr', 'off'];
   const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  const stop = async () => {
+  const stop = async (/** @type {'SIGTERM'|'SIGKILL'} */ signal = 'SIGTERM') => {
     if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGTERM');
+    child.kill(signal);
     await once(child, 'exit');
   };
   try {

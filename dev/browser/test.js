@@ -2,6 +2,8 @@
 // Usage: node test.js BINARY ARTIFACTS
 
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
@@ -220,7 +222,54 @@ const tests = [
     },
   ],
   ['the browser had nothing to complain about', async () => assert.deepEqual(faults, [])],
+  [
+    'a server that dies and comes back finds its clients again, and loses nothing',
+    async (browser) => {
+      const dataDir = await mkdtemp(join(tmpdir(), 'roomcast-browser-'));
+      try {
+        await outage(browser, dataDir);
+      } finally {
+        await rm(dataDir, { recursive: true });
+      }
+      // The tries against the dead server are all that there is to complain about.
+      const others = faults.filter((fault) => !fault.includes('ERR_CONNECTION_REFUSED'));
+      assert.deepEqual(others, []);
+    },
+  ],
 ];
+
+/** @param {import('playwright-core').Browser} browser @param {string} dataDir */
+async function outage(browser, dataDir) {
+  let server = await start(binary, { dataDir });
+  const { url } = server;
+  try {
+    const page = await open(browser, `${url}demo`);
+    const [alice, bob] = [pane(page, 'alice'), pane(page, 'bob')];
+    await say(alice, 'Before');
+    for (const room of [alice, bob]) await sees(room, 'Before');
+    await server.stop('SIGKILL');
+    await bob.locator('.state[data-state=waiting]').waitFor();
+    await say(bob, 'During');
+    await reaches(message(bob, 'During'), 'sending');
+    server = await start(binary, { dataDir, port: new URL(url).port });
+    await reaches(message(bob, 'During'), 'stored');
+    await say(alice, 'After');
+    await sees(bob, 'After');
+    await sees(alice, 'After');
+    // Drained this time: the clients are told when to come back.
+    await server.stop('SIGTERM');
+    server = await start(binary, { dataDir, port: new URL(url).port });
+    await say(alice, 'After the drain');
+    await reaches(message(alice, 'After the drain'), 'stored');
+    for (const room of [alice, bob]) {
+      await sees(room, 'After the drain');
+      assert.deepEqual(await texts(room), ['Before', 'During', 'After', 'After the drain']);
+    }
+    await page.context().close();
+  } finally {
+    await server.stop();
+  }
+}
 
 /** @param {Page} page @param {string} name */
 async function signUp(page, name) {
@@ -251,10 +300,12 @@ async function main() {
       args: process.getuid?.() === 0 ? [...FLAGS, '--no-sandbox'] : FLAGS,
     });
     for (const [name, test] of tests) {
+      const startedAt = performance.now();
       try {
         await test(browser, server.url);
         passed += 1;
-        console.log(`ok      ${name}`);
+        const tookS = ((performance.now() - startedAt) / 1000).toFixed(1);
+        console.log(`ok  ${tookS.padStart(5)} s  ${name}`);
       } catch (error) {
         failed += 1;
         console.log(`FAILED  ${name}\n${/** @type {Error} */ (error).stack}`);
