@@ -101,6 +101,9 @@ export class Chat {
     this.#aborter.abort();
     this.#close();
     this.client.disconnect();
+    // Nothing of this user is left in the page for the next one.
+    find('#open-room .room').replaceChildren();
+    find('#room-list').replaceChildren();
     find('#chat').hidden = true;
     find('#account').hidden = true;
     this.onEnd(reason);
