@@ -4,6 +4,7 @@
 mod accounts;
 mod body;
 mod caller;
+mod connection;
 pub mod demo;
 mod health;
 mod invites;
@@ -14,7 +15,7 @@ mod page;
 mod problem;
 mod query;
 mod rooms;
-pub mod socket;
+mod socket;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -26,8 +27,8 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use ipnet::IpNet;
-use metrics_exporter_prometheus::PrometheusHandle;
 
+pub use connection::accepted;
 pub use middleware::guard;
 
 use crate::{
@@ -73,7 +74,7 @@ pub fn cors(config: &HttpConfig) -> Cors {
 /// Makes the application behind `METRICS_ADDR`.
 #[must_use]
 pub fn metrics_app(
-    recorder: PrometheusHandle,
+    render: impl Fn() -> String + Clone + 'static,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -83,15 +84,15 @@ pub fn metrics_app(
         InitError = (),
     >,
 > {
-    let render = move || {
-        let text = recorder.render();
+    let answer = move || {
+        let text = render();
         async move {
             HttpResponse::Ok()
                 .content_type("text/plain; version=0.0.4; charset=utf-8")
                 .body(text)
         }
     };
-    App::new().route("/metrics", web::get().to(render))
+    App::new().route("/metrics", web::get().to(answer))
 }
 
 /// Returns the client's address: the peer's, or what trusted proxies say it is.

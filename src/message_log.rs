@@ -225,6 +225,17 @@ impl MessageLog {
         }
     }
 
+    /// Returns for each partition how many records are not committed yet.
+    #[must_use]
+    pub fn lag(&self) -> Vec<(u32, u64)> {
+        match self {
+            Self::Local(log) => {
+                let figures = log.figures();
+                vec![(0, figures.end.saturating_sub(figures.committed))]
+            }
+        }
+    }
+
     /// Returns whether an append could succeed now.
     pub async fn is_healthy(&self) -> bool {
         match self {

@@ -277,6 +277,15 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
+/// Sets `roomcast_consumer_lag{topic,partition}`: records that are not stored and published yet.
+pub fn set_consumer_lag(topic: &'static str, partition: u32, records: u64) {
+    let labels = [
+        ("topic", topic.to_owned()),
+        ("partition", partition.to_string()),
+    ];
+    ::metrics::gauge!("roomcast_consumer_lag", &labels).set(records as f64);
+}
+
 /// Renders every metric in Prometheus' text format.
 #[must_use]
 pub fn render(handle: &PrometheusHandle) -> String {

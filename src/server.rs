@@ -43,6 +43,7 @@ use crate::{
     ids::ServerId,
     limits::Limits,
     memberships::Memberships,
+    message_log::{MessageLog, Topic},
     metrics::{self, ActorKind},
 };
 
@@ -115,7 +116,7 @@ impl Running {
             epoch: gateway.epoch,
         };
         let (http, addr) = serve_http(&gateway, &slices, parts)?;
-        let metrics = serve_metrics(&gateway.config, recorder)?;
+        let metrics = serve_metrics(&gateway.config, recorder, backends.log.clone())?;
         let opened = Opened {
             addr,
             metrics_addr: metrics.as_ref().map(|(_, addr)| *addr),
@@ -269,7 +270,7 @@ fn serve_http(
             .wrap(http::cors(&gateway.config.http))
             .wrap(from_fn(http::guard))
     })
-    .on_connect(http::socket::accepted)
+    .on_connect(http::accepted)
     .client_request_timeout(HEADER_TIMEOUT)
     .tcp_nodelay(true)
     .disable_signals()
@@ -286,6 +287,7 @@ fn serve_http(
 fn serve_metrics(
     config: &GatewayConfig,
     recorder: PrometheusHandle,
+    log: MessageLog,
 ) -> anyhow::Result<Option<(ServerHandle, SocketAddr)>> {
     let Some(bind_addr) = config.http.metrics_addr else {
         return Ok(None);
@@ -300,7 +302,13 @@ fn serve_metrics(
             }
         }
     });
-    let server = HttpServer::new(move || http::metrics_app(recorder.clone()))
+    let render = move || {
+        for (partition, lag) in log.lag() {
+            metrics::set_consumer_lag(Topic::Messages.name(), partition, lag);
+        }
+        metrics::render(&recorder)
+    };
+    let server = HttpServer::new(move || http::metrics_app(render.clone()))
         .workers(1)
         .disable_signals()
         .bind(bind_addr)

@@ -261,14 +261,13 @@ impl SessionActor {
                 error,
             } => {
                 metrics::get().frame_in("sendMessage");
-                let error = match self.gateway.limits.check_send(self.user_id()) {
-                    Ok(()) => error,
-                    Err(wait) => {
-                        self.count_refusal();
-                        ApiError::rate_limited(wait)
-                    }
-                };
+                let limited = self.gateway.limits.check_send(self.user_id());
+                let is_refusal = limited.is_err();
+                let error = limited.map_or_else(ApiError::rate_limited, |()| error);
                 self.message_failed(id.as_ref(), client_msg_id.as_deref(), &error);
+                if is_refusal {
+                    self.count_refusal();
+                }
             }
         }
     }

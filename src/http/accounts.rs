@@ -75,7 +75,10 @@ struct Registration {
     email: String,
     #[garde(length(bytes, min = MIN_PASSWORD_BYTES, max = MAX_PASSWORD_BYTES), custom(no_nul))]
     password: String,
-    #[garde(inner(length(chars, min = 1, max = MAX_NAME_CHARS), custom(no_nul)))]
+    #[garde(
+        rename("displayName"),
+        inner(length(chars, min = 1, max = MAX_NAME_CHARS), custom(no_nul))
+    )]
     display_name: Option<String>,
 }
 

@@ -47,7 +47,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[derive(Default, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", default)]
 struct NewInvite {
-    #[garde(inner(range(min = 1, max = MAX_EXPIRY_S)))]
+    #[garde(rename("expiresInSeconds"), inner(range(min = 1, max = MAX_EXPIRY_S)))]
     expires_in_seconds: Option<u64>,
 }
 

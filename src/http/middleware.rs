@@ -1,19 +1,25 @@
 //! What holds for every request: an id, a time limit, refusals of one shape, safe headers.
 
-use std::time::{Duration, Instant};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     Error, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{MAX_BODY_BYTES, problem};
+use super::{MAX_BODY_BYTES, connection::Connection, problem};
 use crate::error::{ApiError, Code};
 
 /// No answer takes longer.
@@ -43,12 +49,19 @@ pub async fn guard<B: MessageBody + 'static>(
         request.method(),
         request.match_pattern().unwrap_or_default()
     );
+    let connection = request.request().conn_data::<Rc<Connection>>();
+    let answering = connection.map(|connection| Rc::clone(connection).begin());
     let mut answered = answer(request, next).await;
     let (status, headers) = match &mut answered {
         Ok(response) => (response.status(), response.headers_mut()),
         Err(response) => (response.status(), response.headers_mut()),
     };
     finish_headers(headers, &request_id);
+    if status == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(answering) = answering
+    {
+        answering.upgrade();
+    }
     let (status, ms) = (status.as_u16(), began.elapsed().as_millis() as u64);
     log::debug!(request:% = request_id, status = status, ms = ms; "{line}");
     answered.map_err(|response| InternalError::from_response("unanswered", response).into())

@@ -1,18 +1,15 @@
 //! `GET /ws`: who may open a WebSocket, and the upgrade.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use actix::Addr;
 use actix_web::{
     HttpRequest, HttpResponse,
-    dev::Extensions,
     http::header,
-    rt::net::TcpStream,
     web::{Data, Payload, ServiceConfig, resource},
 };
-use socket2::{SockRef, Socket};
 
-use super::{caller::bearer, client_addr, only};
+use super::{caller::bearer, client_addr, connection::Connection, only};
 use crate::{
     actors::{room_registry::RoomRegistry, session::SessionActor},
     auth::Identity,
@@ -23,37 +20,8 @@ use crate::{
     transport::websocket,
 };
 
-/// The kernel's send buffer of a connection, in bytes; it keeps twice that. A peer that does not
-/// read shows early, and holds little memory.
-const SEND_BUFFER_BYTES: usize = 64 * 1024;
-
-/// How long sent bytes may stay unacknowledged before the kernel gives a connection up.
-const TCP_USER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(12);
-
 /// What a browser puts before a token in `Sec-WebSocket-Protocol`.
 const BEARER_PROTOCOL: &str = "bearer.";
-
-/// A second handle of a connection's socket, to cut it under an actor that is not polled.
-pub struct PeerSocket(Arc<Socket>);
-
-/// Prepares a connection when it is accepted.
-pub fn accepted(connection: &dyn std::any::Any, extensions: &mut Extensions) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
-        return;
-    };
-    let socket = SockRef::from(stream);
-    let prepared = socket
-        .set_send_buffer_size(SEND_BUFFER_BYTES)
-        .and_then(|()| socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT)))
-        .and_then(|()| socket.try_clone());
-    match prepared {
-        Ok(socket) => {
-            extensions.insert(PeerSocket(Arc::new(socket)));
-        }
-        // The peer may have gone already; or descriptors have run out, which is worth a line.
-        Err(error) => log::warn!(error:%; "a connection was not prepared"),
-    }
-}
 
 /// Registers the route.
 pub fn configure(config: &mut ServiceConfig) {
@@ -67,10 +35,10 @@ async fn open(
     registry: Data<Addr<RoomRegistry>>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let identity = admit(&request, &gateway).await?;
-    let socket = request
-        .conn_data::<PeerSocket>()
-        .map(|peer| Arc::clone(&peer.0));
-    let outbox = Outbox::new(SessionId::random(), socket);
+    // Without a second handle its peer could stop reading and never be cut.
+    let connection = request.conn_data::<Rc<Connection>>();
+    let connection = connection.ok_or_else(|| ApiError::unavailable("too many connections"))?;
+    let outbox = Outbox::new(SessionId::random(), Some(connection.socket()));
     let registry = Addr::clone(&registry);
     websocket::start(
         move |connection| SessionActor::new(gateway, registry, outbox, connection, identity),

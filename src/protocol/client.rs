@@ -124,7 +124,7 @@ pub struct SendMessage {
 #[serde(rename_all = "camelCase")]
 #[garde(context(()))]
 pub struct Draft {
-    #[garde(custom(not_nil))]
+    #[garde(rename("clientMsgId"), custom(not_nil))]
     pub client_msg_id: ClientMsgId,
     #[serde(default)]
     #[garde(skip)]

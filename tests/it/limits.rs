@@ -144,9 +144,14 @@ async fn ten_thousand_joins_of_unknown_rooms_are_refused_and_then_the_socket() {
     let server = TestServer::start().await;
     let mut others = Bystanders::meet(&server).await;
     let ada = server.user("ada").await;
-    flood_of_joins(&server, &ada).await;
+    // The first on each worker makes resident what any such socket needs.
+    for _ in 0..4 {
+        flood_of_joins(&server, &ada).await;
+    }
     let before = server.forget_peak();
-    flood_of_joins(&server, &ada).await;
+    for _ in 0..2 {
+        flood_of_joins(&server, &ada).await;
+    }
     let grown = server.peak_kib() - before;
     assert!(grown < 2_048, "{grown} KiB more");
     others.chat().await;

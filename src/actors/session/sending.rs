@@ -33,10 +33,12 @@ impl SessionActor {
         ctx: &mut SessionContext,
     ) {
         if let Err(error) = self.check_send() {
+            self.refuse_send(id.as_ref(), &msg, &error);
+            // The refusal that closes the socket is answered too.
             if error.code == Code::RateLimited {
                 self.count_refusal();
             }
-            return self.refuse_send(id.as_ref(), &msg, &error);
+            return;
         }
         self.sends.waiting.push_back((id, msg));
         self.pump_sends(ctx);
