@@ -10,6 +10,7 @@ mod accounts;
 mod authentication;
 mod cli;
 mod config;
+mod documents;
 mod draining;
 mod frames;
 mod harness;

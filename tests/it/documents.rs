@@ -1,0 +1,135 @@
+//! The documents say what the program does: what they print is compared with what it is.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use roomcast::error::Code;
+
+use crate::harness::Cli;
+
+/// Every close code of `src/protocol/close.rs`.
+const CLOSE_CODES: [u16; 12] = [
+    1000, 1002, 1003, 1007, 1009, 1011, 1012, 4400, 4401, 4408, 4429, 4490,
+];
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The names of the files in a folder that end in `.{extension}`.
+fn files(folder: &str, extension: &str) -> Vec<String> {
+    let entries = fs::read_dir(path(folder)).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    let wanted = paths.filter(|path| path.extension().is_some_and(|found| found == extension));
+    wanted
+        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+        .collect()
+}
+
+/// The lines between fences, of every language.
+fn fenced(page: &str) -> Vec<&str> {
+    let blocks = page.split("\n```").skip(1).step_by(2);
+    blocks.flat_map(|block| block.lines().skip(1)).collect()
+}
+
+/// The word behind each call of the program in a line of shell.
+fn subcommands(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split(|c: char| c.is_whitespace() || "()$`".contains(c));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let pairs: Vec<(&str, &str)> = words.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    pairs
+        .into_iter()
+        .filter(|(program, _)| program.rsplit('/').next() == Some("roomcast"))
+        .map(|(_, subcommand)| subcommand)
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+}
+
+/// The names of metrics in a source text: string literals that begin with `roomcast_`.
+fn metrics_of(source: &str) -> BTreeSet<&str> {
+    let quoted = source.split('"').skip(1).step_by(2);
+    quoted
+        .filter(|text| text.starts_with("roomcast_"))
+        .collect()
+}
+
+#[test]
+fn the_examples_of_the_protocol_are_the_transcripts() {
+    let page = read("docs/PROTOCOL.md");
+    let transcripts = files("tests/it/transcripts", "txt");
+    assert!(!transcripts.is_empty());
+    for name in transcripts {
+        let text = read(&format!("tests/it/transcripts/{name}"));
+        let example = format!("`{name}`\n\n```text\n{text}```\n");
+        assert!(
+            page.contains(&example),
+            "docs/PROTOCOL.md does not hold {name} as it is"
+        );
+    }
+}
+
+#[test]
+fn every_error_code_is_in_the_protocol_with_its_status() {
+    let page = read("docs/PROTOCOL.md");
+    for code in Code::ALL {
+        let row = format!("| `{}` | {} |", code.as_str(), code.status());
+        assert!(page.contains(&row), "docs/PROTOCOL.md has no row {row}");
+    }
+}
+
+#[test]
+fn every_close_code_is_in_the_protocol() {
+    let page = read("docs/PROTOCOL.md");
+    for code in CLOSE_CODES {
+        let row = format!("| {code} |");
+        assert!(page.contains(&row), "docs/PROTOCOL.md has no row {row}");
+    }
+}
+
+#[test]
+fn every_metric_is_on_the_operators_page() {
+    let page = read("docs/OPERATIONS.md");
+    let source = read("src/metrics.rs");
+    for name in metrics_of(&source) {
+        assert!(
+            page.contains(&format!("`{name}")),
+            "docs/OPERATIONS.md does not explain {name}"
+        );
+    }
+}
+
+#[test]
+fn every_command_of_the_readme_exists() {
+    let page = read("README.md");
+    let output = Cli::new().run(&["--help"]);
+    let help = String::from_utf8(output.stdout).expect("text");
+    let called: BTreeSet<&str> = fenced(&page).into_iter().flat_map(subcommands).collect();
+    assert!(called.contains("token"), "nothing was found: {called:?}");
+    for subcommand in called {
+        let is_listed = help
+            .lines()
+            .any(|line| line.split_whitespace().next() == Some(subcommand));
+        assert!(is_listed, "README.md calls `roomcast {subcommand}`");
+    }
+}
+
+#[test]
+fn every_test_that_the_architecture_names_exists() {
+    let page = read("ARCHITECTURE.md");
+    let guards = page.lines().filter(|line| line.contains("Guarded by"));
+    let names: Vec<&str> = guards
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter(|name| name.contains("::"))
+        .collect();
+    assert!(!names.is_empty());
+    for name in names {
+        let (module, test) = name.rsplit_once("::").expect("it has a module");
+        let source = read(&format!("{}.rs", module.replace("::", "/")));
+        assert!(
+            source.contains(&format!("fn {test}(")) || source.contains(&format!("    {test}:")),
+            "ARCHITECTURE.md names {name}, which is not there"
+        );
+    }
+}
