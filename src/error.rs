@@ -197,12 +197,23 @@ impl From<garde::Report> for ApiError {
         let fields = report
             .iter()
             .map(|(path, error)| FieldError {
-                path: path.to_string(),
+                path: camel_case(&path.to_string()),
                 message: error.message().to_owned(),
             })
             .collect();
         Self::validation(fields)
     }
+}
+
+/// Turns a field's name into its name on the wire.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |mut name, word| {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        name + letters.as_str()
+    })
 }
 
 #[cfg(test)]
@@ -221,6 +232,14 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_field_is_called_what_its_sender_called_it() {
+        let check = |name, expected| assert_eq!(camel_case(name), expected);
+        check("email", "email");
+        check("display_name", "displayName");
+        check("client_msg_id", "clientMsgId");
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::{
     protocol::client::{RequestId, SendMessage},
 };
 
-/// Sends of one socket that wait for a look at its membership.
-const MAX_WAITING: usize = 256;
+/// Sends of one socket that wait for a look at its membership. A burst that the limits allow is
+/// far below; it is reached where they are switched off.
+const MAX_WAITING: usize = 1_024;
 
 /// The sends that have not reached the log yet.
 #[derive(Debug, Default)]
