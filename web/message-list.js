@@ -16,6 +16,7 @@ export class MessageList {
   first;
   /** What is sent and not yet in its place, at the end. @type {Map<string, HTMLElement>} */
   #pending = new Map();
+  #lastDay = '';
 
   /**
    * @param {string} userId whose messages are one's own
@@ -35,11 +36,9 @@ export class MessageList {
     date(row, new Date(msg.createdAt));
     row.dataset.seq = String(msg.seq);
     const [waiting = null] = this.#pending.values();
-    const last = [...this.root.querySelectorAll('.day')].at(-1);
     const day = new Date(msg.createdAt);
-    if (!(last instanceof HTMLElement) || last.dataset.day !== day.toDateString()) {
-      this.root.insertBefore(heading(day), waiting);
-    }
+    if (day.toDateString() !== this.#lastDay) this.root.insertBefore(heading(day), waiting);
+    this.#lastDay = day.toDateString();
     this.root.insertBefore(row, waiting);
   }
 
@@ -81,6 +80,7 @@ export class MessageList {
   /** Forgets everything but what is being sent. */
   clear() {
     this.first = undefined;
+    this.#lastDay = '';
     this.root.replaceChildren(...this.#pending.values());
   }
 

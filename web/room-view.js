@@ -9,6 +9,8 @@ import { MessageList } from './message-list.js';
 
 const MAX_CHARS = 5000;
 const MARK_READ_AFTER_MS = 1000;
+/** This close to the end is at the end. */
+const END_PX = 48;
 
 export class RoomView {
   #aborter = new AbortController();
@@ -22,6 +24,7 @@ export class RoomView {
   #older = element('button', { type: 'button', class: 'quiet older', hidden: true }, 'Show older');
   #log = element('div', { class: 'log', role: 'log', tabindex: '0', 'aria-label': 'Messages' });
   #isAtEnd = true;
+  #nextFrame = 0;
   #resized = new ResizeObserver(() => this.#keepAtEnd(() => {}));
   #markTimer = 0;
 
@@ -127,15 +130,25 @@ export class RoomView {
     if (this.#isAtEnd) this.#scrollToEnd();
   }
 
+  /** Once a frame: each look at a height makes the browser lay the page out. */
   #scrollToEnd() {
-    this.#log.scrollTop = this.#log.scrollHeight;
+    this.#isAtEnd = true;
+    this.#nextFrame ||= requestAnimationFrame(() => {
+      this.#nextFrame = 0;
+      this.#log.scrollTop = this.#log.scrollHeight;
+    });
   }
 
   /** A keyboard that opens, or a window that shrinks, must not hide the end. */
   #followEnd() {
     const log = this.#log;
+    let lastTop = 0;
     log.addEventListener('scroll', () => {
-      this.#isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
+      // Only going up leaves the end: messages may have come since this view went down to it.
+      const isUp = log.scrollTop < lastTop;
+      lastTop = log.scrollTop;
+      const isNear = log.scrollHeight - log.scrollTop - log.clientHeight < END_PX;
+      this.#isAtEnd = isNear || (this.#isAtEnd && !isUp);
     });
     this.#resized.observe(log);
   }

@@ -163,6 +163,30 @@ const tests = [
     },
   ],
   [
+    'many messages at once keep their order and the end in view; older ones are a click away',
+    async () => {
+      const [page] = demos;
+      const [alice, bob] = [pane(page, 'alice'), pane(page, 'bob')];
+      const many = Array.from({ length: 60 }, (_, at) => `Number ${at + 1}`);
+      for (const text of many) await say(alice, text);
+      await reaches(message(alice, 'Number 60'), 'stored');
+      await sees(bob, 'Number 60');
+      for (const room of [alice, bob]) {
+        assert.deepEqual((await texts(room)).slice(-60), many);
+        await inView(message(room, 'Number 60'));
+      }
+      const all = await texts(bob);
+      await demos[1].reload();
+      const again = pane(demos[1], 'bob');
+      await sees(again, 'Number 60');
+      assert.deepEqual(await texts(again), all.slice(-50));
+      await inView(message(again, 'Number 60'));
+      await again.getByRole('button', { name: 'Show older' }).click();
+      await sees(again, 'Hello Bob');
+      assert.deepEqual(await texts(again), all);
+    },
+  ],
+  [
     'two people sign up, make and join a room, and chat',
     async (browser, url) => {
       const dark = /** @type {const} */ ({ colorScheme: 'dark' });
@@ -279,6 +303,18 @@ async function signUp(page, name) {
   await page.getByLabel('Password').fill(PASSWORD);
   await page.locator('#sign-in [type=submit]').click();
   await page.locator('#state[data-state=online]').waitFor();
+}
+
+/** @param {Locator} row */
+async function inView(row) {
+  const isInView = (/** @type {Element} */ shown) => {
+    const log = shown.closest('.log')?.getBoundingClientRect();
+    return !!log && shown.getBoundingClientRect().bottom <= log.bottom;
+  };
+  for (let tries = 0; !(await row.evaluate(isInView)); tries += 1) {
+    assert.ok(tries < 50, 'the newest message is in view');
+    await row.page().evaluate(() => new Promise(requestAnimationFrame));
+  }
 }
 
 /** @param {Page} page */
