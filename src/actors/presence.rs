@@ -19,6 +19,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
     WrapFuture,
 };
+use fail::fail_point;
 use futures_util::future::join_all;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::timeout;
@@ -254,6 +255,7 @@ impl Handler<SendTyping> for PresenceActor {
 
     fn handle(&mut self, typing: SendTyping, ctx: &mut Context<Self>) {
         let _handling = metrics::get().actor(ActorKind::Presence).handle();
+        fail_point!("presence-actor");
         let presence = self.presence.clone();
         let signal = Signal::Typing {
             room_id: typing.room_id,
