@@ -49,8 +49,6 @@ const REPLAY_LOW_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Outbox {
     pub session_id: SessionId,
-    /// A second handle of the socket, to cut it from outside.
-    socket: Option<Arc<Socket>>,
     started: Instant,
     /// Milliseconds from `started` to the last frame that came in.
     heard_ms: AtomicU64,
@@ -60,6 +58,9 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
+    /// A second handle of the socket, to cut it from outside. Given up with the connection: rooms
+    /// may know of the outbox for a while longer, and would keep the socket open by it.
+    socket: Option<Arc<Socket>>,
     user_id: Option<UserId>,
     frames: VecDeque<Frame>,
     bytes: usize,
@@ -93,10 +94,12 @@ impl Outbox {
     pub fn new(session_id: SessionId, socket: Option<Arc<Socket>>) -> Arc<Self> {
         Arc::new(Self {
             session_id,
-            socket,
             started: Instant::now(),
             heard_ms: AtomicU64::new(0),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                socket,
+                ..State::default()
+            }),
             drained: Notify::new(),
         })
     }
@@ -299,6 +302,7 @@ impl Outbox {
         let mut state = self.lock();
         let since = state.closing.map_or_else(Instant::now, |c| c.since);
         state.closing = Some(Closing { since, gone: true });
+        state.socket = None;
         state.frames.clear();
         state.bytes = 0;
         state.waiting_since = None;
@@ -309,7 +313,8 @@ impl Outbox {
 
     /// Shuts the socket down under its actor, which may never be polled again.
     pub fn cut(&self) {
-        if let Some(socket) = &self.socket {
+        let socket = self.lock().socket.take();
+        if let Some(socket) = socket {
             // The peer may have gone already; then there is nothing left to shut down.
             let _ = socket.shutdown(Shutdown::Both);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    RawSocket, ServerOptions, TestClient, TestServer, TestUser,
+    RawSocket, ServerOptions, TestClient, TestServer, TestUser, await_until,
     raw::{first, frame, text},
     runs_long,
 };
@@ -165,6 +165,26 @@ async fn a_slow_peer_that_reads_in_time_is_not_cut() {
         while stalled.expect("newMessage").await["data"]["seq"] != heard {}
     }
     assert_eq!(scene.slow_sockets().await, 0.0);
+}
+
+#[tokio::test]
+async fn closed_sockets_give_their_descriptors_back_at_once() {
+    let scene = Scene::set().await;
+    let before = scene.server.descriptors();
+    let mut sockets = Vec::new();
+    for _ in 0..50 {
+        sockets.push(scene.slow.connect_to(&scene.room).await);
+    }
+    assert!(scene.server.descriptors() >= before + 50);
+    // Half of them politely, half without a word.
+    for socket in sockets.drain(25..) {
+        socket.close().await;
+    }
+    drop(sockets);
+    await_until("the descriptors of closed sockets", || async {
+        (scene.server.descriptors() <= before).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -17,6 +17,9 @@ use nix::{
 use tempfile::TempDir;
 
 use super::{PATIENCE, await_until, rest::TestUser};
+
+/// A drain takes no longer (contract section 7).
+const DRAIN: Duration = Duration::from_secs(25);
 
 /// How a server is started.
 #[derive(Clone, Default)]
@@ -221,6 +224,12 @@ impl TestServer {
         self.peak_kib()
     }
 
+    /// Returns how many files and sockets the process has open.
+    pub fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        open.expect("the process is ours").count()
+    }
+
     /// Returns every line that the server has written.
     pub fn log(&self) -> Vec<String> {
         self.said.lines.lock().expect("no panic").clone()
@@ -305,6 +314,21 @@ impl TestServer {
         Self::launch(options, folder).await
     }
 
+    /// Waits for the process to end; kills it when a drain has had its time.
+    fn end_of_drain(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + DRAIN;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            if Instant::now() >= deadline {
+                self.signal(Signal::SIGKILL);
+                return self.child.wait().expect("a child can be waited for");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Judges counters (contract section 7) of a server that still runs.
     fn judge_counters(&self) -> Result<(), String> {
         let url = self.metrics.clone();
@@ -347,7 +371,7 @@ impl Drop for TestServer {
                 verdict = self.judge_counters();
             }
             self.signal(Signal::SIGTERM);
-            let status = self.child.wait().expect("a child can be waited for");
+            let status = self.end_of_drain();
             if !status.success() && !self.options.expects_errors {
                 verdict = verdict.and(Err(format!(
                     "ended with {status}, signal {:?}",
