@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|---|---|
 //! | 0 | [`session::SessionActor`] | one per socket | registry, room, bridge | – | 64 | the socket is cut and resumes by seq |
 //! | 1 | [`room::RoomActor`] | one per room with local sockets | Store | presence | 256 | the room is marked behind and reads the hole from the store |
-//! | 2 | [`room_registry::RoomRegistry`] | one per slice | – | rooms, sessions, presence | 1,024 | the bridge waits; signals are dropped |
+//! | 2 | [`room_registry::RoomRegistry`] | one per slice | – | rooms, sessions, presence | 8,192 | the bridge waits; signals are dropped |
 //! | 3 | [`presence::PresenceActor`] | one per gateway | Presence port | registries | 1,024 | dropped: deadlines heal it |
 //! | 4 | [`kafka_bridge::KafkaBridge`] | one | persistors, MessageLog port | registries | 4,096 | the send is refused, retryable |
 //! | 5 | [`persistor::PersistorActor`] | N, partition modulo N | Store | – | 4 | the bridge waits |

@@ -246,6 +246,12 @@ impl Outbox {
         });
     }
 
+    /// Returns whether no send is in the log's hands.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.lock().unacknowledged.is_empty()
+    }
+
     /// Queues `messageAccepted`, unless the stored message has said so before.
     pub fn accept(&self, room_id: RoomId, client_msg_id: ClientMsgId) {
         self.lock().accept(room_id, client_msg_id);

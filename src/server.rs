@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
 
@@ -40,7 +40,7 @@ use crate::{
     drain::Drain,
     gateway::Gateway,
     http::{self, demo::Demo},
-    ids::ServerId,
+    ids::{ServerId, SessionId, UserId},
     limits::Limits,
     memberships::Memberships,
     message_log::{MessageLog, Topic},
@@ -56,17 +56,26 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often buckets of idle users, expired invites and revocations are forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long a slice has to take the order to send its sockets away.
+const TELL_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Over how long sockets are sent away.
 const DRAIN_SPREAD: Duration = Duration::from_secs(3);
 
-/// How long sockets have after that, to read their close frame.
-const DRAIN_LINGER: Duration = Duration::from_secs(3);
+/// How long sockets have after that, to hear the end of their sends and read their close frame.
+const DRAIN_LINGER: Duration = Duration::from_secs(5);
 
-/// How long requests under way have to end.
+/// How long presence has to forget the sockets.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long requests under way have to end; the server looks once a second.
 const REQUEST_LINGER_S: u64 = 5;
 
 /// How long the log has to write what is queued.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the store has to end what runs. With all before it: 22 s of the 25 that a drain has.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What was opened, for the banner.
 #[derive(Debug, Clone)]
@@ -86,8 +95,10 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let recorder = metrics::install()?;
     let running = Running::start(backends, config, recorder).await?;
+    // Who has read that it is ready may tell it to stop.
+    let stop = Stop::listen()?;
     on_ready(&running.opened);
-    wait_for_stop().await?;
+    stop.told().await;
     running.drain().await;
     Ok(())
 }
@@ -137,25 +148,10 @@ impl Running {
         let began = Instant::now();
         log::info!("draining: clients are sent away");
         self.gateway.drain.begin();
-        let registries = self.slices.all();
-        let draining = registries.iter().map(|registry| {
-            metrics::get().actor(ActorKind::RoomRegistry).sent();
-            registry.send(DrainSockets {
-                spread: DRAIN_SPREAD,
-            })
-        });
-        let sockets: Vec<_> = join_all(draining)
-            .await
-            .into_iter()
-            .flatten()
-            .flatten()
-            .collect();
-        if !sockets.is_empty() {
-            sockets_gone(&registries).await;
-        }
+        let sockets = send_sockets_away(&self.slices.all()).await;
         let leaving = self.gateway.presence.leave_all(sockets);
         // Presence is a hint: its deadlines heal what is missed here.
-        let _ = timeout(FLUSH_TIMEOUT, leaving).await;
+        let _ = timeout(LEAVE_TIMEOUT, leaving).await;
         self.http.stop(true).await;
         if timeout(FLUSH_TIMEOUT, self.backends.log.close())
             .await
@@ -163,7 +159,12 @@ impl Running {
         {
             log::error!("the log did not write everything in time: it will at the next start");
         }
-        self.backends.store.close().await;
+        if timeout(CLOSE_TIMEOUT, self.backends.store.close())
+            .await
+            .is_err()
+        {
+            log::warn!("the store did not close in time");
+        }
         if let Some(metrics) = self.metrics {
             metrics.stop(false).await;
         }
@@ -171,15 +172,27 @@ impl Running {
     }
 }
 
-/// Waits until every socket has closed, or the time for it has run out.
-async fn sockets_gone(registries: &[Addr<RoomRegistry>]) {
-    let all_gone = async {
-        for registry in registries {
-            metrics::get().actor(ActorKind::RoomRegistry).sent();
-            let _ = registry.send(AwaitEmpty).await;
-        }
-    };
-    let _ = timeout(DRAIN_SPREAD + DRAIN_LINGER, all_gone).await;
+/// Sends every socket away and waits until they have closed, or the time for it has run out;
+/// returns those that were authenticated.
+async fn send_sockets_away(registries: &[Addr<RoomRegistry>]) -> Vec<(UserId, SessionId)> {
+    let told = join_all(registries.iter().map(|registry| {
+        metrics::get().actor(ActorKind::RoomRegistry).sent();
+        let spread = DRAIN_SPREAD;
+        timeout(TELL_TIMEOUT, registry.send(DrainSockets { spread }))
+    }));
+    let sockets = told.await.into_iter().flatten().flatten().flatten();
+    let sockets = sockets.collect();
+    let all_gone = join_all(registries.iter().map(|registry| {
+        metrics::get().actor(ActorKind::RoomRegistry).sent();
+        registry.send(AwaitEmpty)
+    }));
+    if timeout(DRAIN_SPREAD + DRAIN_LINGER, all_gone)
+        .await
+        .is_err()
+    {
+        log::warn!("some sockets did not close in time");
+    }
+    sockets
 }
 
 /// Starts the actors from the largest rank down; each gets the addresses it asks.
@@ -342,14 +355,27 @@ async fn keep_house(gateway: Data<Gateway>) {
     }
 }
 
-async fn wait_for_stop() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that end a server.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// From now on these signals no longer end the process by themselves.
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    async fn told(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Runs `serve` on an actor system; a code other than 0 comes from an actor that gave up.

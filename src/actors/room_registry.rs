@@ -42,8 +42,9 @@ use crate::{
     },
 };
 
-/// Batches, events and requests that wait; the bridge waits when it is full.
-const MAILBOX: usize = 1_024;
+/// Batches, events and requests that wait; the bridge waits when it is full. A storm of
+/// handshakes brings two messages a socket in one turn of the arbiter.
+const MAILBOX: usize = 8_192;
 
 /// How long a membership's end is remembered for rooms that wake later.
 const DEPARTURE_TTL: Duration = Duration::from_secs(60);
@@ -56,6 +57,8 @@ pub struct RoomRegistry {
     by_user: FxHashMap<UserId, Vec<SessionId>>,
     departures: Vec<Departure>,
     sweeps: u64,
+    /// Sockets that open now are sent away at once.
+    draining: bool,
     /// Who waits until no session is left.
     empty_waiters: Vec<oneshot::Sender<()>>,
 }
@@ -94,6 +97,7 @@ impl RoomRegistry {
             by_user: FxHashMap::default(),
             departures: Vec::new(),
             sweeps: 0,
+            draining: false,
             empty_waiters: Vec::new(),
         }
     }
@@ -183,7 +187,7 @@ impl Handler<RegisterSession> for RoomRegistry {
             outbox: register.outbox,
             identity: None,
             next_ping: Instant::now() + sweep::first_ping(session_id),
-            leaves: None,
+            leaves: self.draining.then(Instant::now),
         };
         self.sessions.insert(session_id, entry);
     }

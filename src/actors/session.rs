@@ -145,7 +145,8 @@ impl SessionActor {
         }
         metrics::get().actor(ActorKind::RoomRegistry).sent();
         if self.gateway.drain.is_draining() {
-            return self.outbox.close(CloseCode::Restart);
+            // The registry sends it away, as those that were here before.
+            return;
         }
         match self.handshake.take() {
             Some(identity) => self.admit(identity, None, ctx),

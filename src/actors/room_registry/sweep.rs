@@ -38,6 +38,12 @@ const SWEEPS_PER_TOUCH: u64 = 60;
 /// Sweeps between two looks at rooms that are behind (0.5 s).
 const SWEEPS_PER_BEHIND: u64 = 2;
 
+/// How long sockets stay when a drain begins: what they have sent reaches the log meanwhile.
+const DRAIN_DELAY: Duration = Duration::from_millis(250);
+
+/// How long a socket that is due to be sent away waits for the end of its sends.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Least time that a drained client stays away.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
@@ -145,12 +151,18 @@ fn sweep_socket(entry: &mut SessionEntry, now: Instant, today: Timestamp) {
         outbox.close(CloseCode::TooSlow);
     } else if outbox.silent_for() >= HEARTBEAT_TIMEOUT {
         outbox.close(CloseCode::HeartbeatTimeout);
-    } else if entry.leaves.is_some_and(|leaves| leaves <= now) {
+    } else if is_leaving(entry, now) {
         send_away(entry);
     } else if entry.next_ping <= now {
         entry.next_ping = now + HEARTBEAT_INTERVAL;
         outbox.push(Frame::control(wire::ping()));
     }
+}
+
+/// A drained socket goes when its sends are answered, or have had their time.
+fn is_leaving(entry: &SessionEntry, now: Instant) -> bool {
+    let due_for = entry.leaves.and_then(|at| now.checked_duration_since(at));
+    due_for.is_some_and(|due_for| entry.outbox.is_settled() || due_for >= SETTLE_TIMEOUT)
 }
 
 fn send_away(entry: &SessionEntry) {
@@ -170,7 +182,8 @@ impl Handler<DrainSockets> for RoomRegistry {
             .unwrap_or(u32::MAX)
             .max(1);
         let step = drain.spread / count;
-        let mut leaves = Instant::now();
+        self.draining = true;
+        let mut leaves = Instant::now() + DRAIN_DELAY;
         let mut sockets = Vec::new();
         for (session_id, entry) in &mut self.sessions {
             entry.leaves = Some(leaves);
