@@ -24,7 +24,7 @@ use crate::{
 const BEARER_PROTOCOL: &str = "bearer.";
 
 /// Registers the route.
-pub fn configure(config: &mut ServiceConfig) {
+pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(resource("/ws").get(open).default_service(only("GET")));
 }
 
