@@ -7,7 +7,7 @@ use std::{
 
 use env_logger::{Builder, Target, fmt::Formatter};
 use log::{
-    Record,
+    LevelFilter, Record,
     kv::{self, Key, Value, VisitSource},
 };
 
@@ -18,6 +18,9 @@ use crate::clock::Timestamp;
 pub(super) fn start(filter: &str) {
     let mut builder = Builder::new();
     builder
+        // What peers do wrong is an error to it; a hostile one could fill the disk. A filter that
+        // names it brings it back.
+        .filter_module("actix_http", LevelFilter::Off)
         .parse_filters(filter)
         .target(Target::Stderr)
         .format(write_line);

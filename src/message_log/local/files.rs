@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use diesel::{Connection, SqliteConnection, connection::SimpleConnection, result::QueryResult};
+use diesel::{
+    Connection, SqliteConnection,
+    connection::SimpleConnection,
+    result::{Error, QueryResult},
+};
 
 use super::{
     Expected,
@@ -24,6 +28,9 @@ const WAL_KEPT_BYTES: u64 = 8 << 20;
 /// Bytes that no SQLite database is shorter than, unless it is cut. SQLite itself takes what has
 /// none (or one) for a new database, and throws its `-wal` file away.
 const SMALLEST_PAGE: u64 = 512;
+
+/// SQLite's words for another process's lock; Diesel does not pass its error codes on.
+const IN_USE: &str = "database is locked";
 
 /// Where a log's files lie.
 #[derive(Debug, Clone)]
@@ -131,7 +138,7 @@ impl Files {
         slot: Slot,
         expected: &Expected,
     ) -> Result<Ends, OpenError> {
-        let unreadable = |e: diesel::result::Error| self.refusal(Fault::Unreadable(e.to_string()));
+        let unreadable = |e: Error| self.unreadable(&e);
         let application = rows::pragma_number(db, "application_id").map_err(unreadable)?;
         if application != schema::APPLICATION_ID {
             return Err(self.refusal(Fault::NotALog));
@@ -201,8 +208,16 @@ impl Files {
         self.refusal(match error {
             RowError::Damaged { table, offset } => Fault::RecordDamaged { table, offset },
             RowError::Missing { table, offset } => Fault::Hole { table, offset },
-            RowError::Query(e) => Fault::Unreadable(e.to_string()),
+            RowError::Query(e) => return self.unreadable(&e),
         })
+    }
+
+    fn unreadable(&self, error: &Error) -> OpenError {
+        let reason = error.to_string();
+        if reason == IN_USE {
+            return OpenError::database(&self.database, "opened", reason);
+        }
+        self.refusal(Fault::Unreadable(reason))
     }
 
     fn refusal(&self, fault: Fault) -> OpenError {

@@ -63,7 +63,7 @@ impl Slot {
     /// Returns `None` for a slot that is damaged or was never written.
     fn decode(bytes: &[u8; SLOT_LEN]) -> Option<Self> {
         let (body, crc) = bytes.split_last_chunk::<4>()?;
-        if u32::from_le_bytes(*crc) != crc32fast::hash(body) || !body.starts_with(&MAGIC) {
+        if !body.starts_with(&MAGIC) {
             return None;
         }
         let number = |at: usize| body[at..].first_chunk().map(|b| u64::from_le_bytes(*b));
@@ -228,7 +228,7 @@ mod tests {
         check(&[]);
         check(&whole[..whole.len() - 1]);
         check(&[&whole[..], b"x"].concat());
-        let mut damaged = whole.clone();
+        let mut damaged = whole;
         damaged[20] ^= 1;
         damaged[SLOT_STRIDE as usize + 50] ^= 1;
         check(&damaged);

@@ -53,6 +53,10 @@ impl Fault {
             | Self::AheadOfStore { .. } => {
                 "put back files that belong together, all from one backup, or use another data folder"
             }
+            Self::Unreadable(_) => {
+                "if its disk is well and not full, restore the whole data folder from a backup, \
+                 or use another data folder"
+            }
             _ => "restore the whole data folder from a backup, or use another data folder",
         }
     }
