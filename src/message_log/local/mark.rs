@@ -63,7 +63,7 @@ impl Slot {
     /// Returns `None` for a slot that is damaged or was never written.
     fn decode(bytes: &[u8; SLOT_LEN]) -> Option<Self> {
         let (body, crc) = bytes.split_last_chunk::<4>()?;
-        if !body.starts_with(&MAGIC) {
+        if u32::from_le_bytes(*crc) != crc32fast::hash(body) || !body.starts_with(&MAGIC) {
             return None;
         }
         let number = |at: usize| body[at..].first_chunk().map(|b| u64::from_le_bytes(*b));
