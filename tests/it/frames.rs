@@ -175,7 +175,7 @@ async fn a_declared_length_is_not_believed() {
 
 /// Declares a frame and streams as much of it as the server lets in.
 async fn stream(server: &TestServer, user: &TestUser, len: u64) {
-    const CHUNK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    static CHUNK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
     let mut socket = open(server, user).await;
     socket
         .write(&declared(first::TEXT, len))
