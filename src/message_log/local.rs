@@ -6,7 +6,7 @@
 //! | `log.mark` | how far it was accepted: see [`mark`] |
 //!
 //! - [`writer`] is the thread that owns the files: group commit, reading, removal, recovery.
-//! - [`file`] is one transaction and what became of it; [`rows`] its statements and checksums.
+//! - [`mod@file`] is one transaction and what became of it; [`rows`] its statements and checksums.
 //! - [`files`] makes a log, and checks all of it before it is opened.
 //! - [`broadcast`] is the queue of the two topics that stay in memory.
 //!
