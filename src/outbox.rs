@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 use crate::{
     error::ApiError,
-    fanout::Delivery,
+    fanout::{Delivery, SharedDelivery},
     ids::{ClientMsgId, RoomId, Seq, SessionId, UserId},
     metrics,
     protocol::{
@@ -44,6 +44,9 @@ const MAX_WRITE_BYTES: usize = 64 * 1024;
 
 /// A replay goes on when fewer bytes than this wait.
 const REPLAY_LOW_BYTES: usize = 64 * 1024;
+
+/// Repeats that wait for their message; it is close behind, so that more are hardly ever there.
+const MAX_REPEATS: usize = 1_024;
 
 /// The queue of one socket.
 #[derive(Debug)]
@@ -70,6 +73,8 @@ struct State {
     closing: Option<Closing>,
     /// The last seq queued, for each joined room.
     positions: FxHashMap<RoomId, Seq>,
+    /// Repeats whose message has yet to be queued for the first time.
+    repeats: Vec<SharedDelivery>,
     /// Sends in the log's hands.
     unacknowledged: Vec<Unacknowledged>,
 }
@@ -199,16 +204,19 @@ impl Outbox {
         }
         *position = delivery.seq();
         state.push_message(delivery);
+        state.answer_repeats(delivery.room_id());
     }
 
     /// Answers a repeat: queues a message again that the socket has had.
     ///
-    /// One beyond its position has yet to come, from its room or from a replay: that is the answer.
-    pub fn deliver_again(&self, delivery: &Delivery) {
+    /// One beyond its position has yet to come, from its room or from a replay: its answer is
+    /// queued right behind it.
+    pub fn deliver_again(&self, delivery: &SharedDelivery) {
         let mut state = self.lock();
-        let position = state.positions.get(&delivery.room_id());
-        if position.is_some_and(|position| delivery.seq() <= *position) {
-            state.push_message(delivery);
+        let room_id = delivery.room_id();
+        if state.positions.contains_key(&room_id) && state.repeats.len() < MAX_REPEATS {
+            state.repeats.push(Arc::clone(delivery));
+            state.answer_repeats(room_id);
         }
     }
 
@@ -216,12 +224,16 @@ impl Outbox {
 
     /// Sets the position from which a room's messages are taken.
     pub fn begin_room(&self, room_id: RoomId, position: Seq) {
-        self.lock().positions.insert(room_id, position);
+        let mut state = self.lock();
+        state.positions.insert(room_id, position);
+        state.answer_repeats(room_id);
     }
 
     /// Takes no more messages of a room.
     pub fn end_room(&self, room_id: RoomId) {
-        self.lock().positions.remove(&room_id);
+        let mut state = self.lock();
+        state.positions.remove(&room_id);
+        state.repeats.retain(|repeat| repeat.room_id() != room_id);
     }
 
     /// Returns the last seq queued of a joined room.
@@ -313,6 +325,7 @@ impl Outbox {
         state.bytes = 0;
         state.waiting_since = None;
         state.positions = FxHashMap::default();
+        state.repeats = Vec::new();
         state.wake();
         self.drained.notify_waiters();
     }
@@ -372,6 +385,24 @@ impl State {
             self.accept(delivery.room_id(), delivery.client_msg_id());
         }
         self.push(delivery.frame().clone());
+    }
+
+    /// Queues those repeats of a room again whose message is at or below its position.
+    fn answer_repeats(&mut self, room_id: RoomId) {
+        if self.repeats.is_empty() {
+            return;
+        }
+        let Some(position) = self.positions.get(&room_id).copied() else {
+            return;
+        };
+        let is_due =
+            |repeat: &SharedDelivery| repeat.room_id() == room_id && repeat.seq() <= position;
+        let repeats = std::mem::take(&mut self.repeats).into_iter();
+        let (due, later): (Vec<_>, Vec<_>) = repeats.partition(is_due);
+        self.repeats = later;
+        for repeat in due {
+            self.push_message(&repeat);
+        }
     }
 
     fn accept(&mut self, room_id: RoomId, client_msg_id: ClientMsgId) {
@@ -488,17 +519,28 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_is_answered_unless_its_message_has_yet_to_come() {
+    fn a_repeat_is_answered_once_its_message_has_come() {
         let (room, user) = (RoomId::random(), UserId::random());
         let outbox = Outbox::new(SessionId::random(), None);
         outbox.begin_room(room, Seq(4));
         let repeat = |seq| outbox.deliver_again(&Delivery::new(message(room, user, seq, "x")));
         repeat(5);
-        assert_eq!(events(&outbox), Vec::<String>::new(), "a replay brings it");
+        repeat(5);
+        assert_eq!(
+            events(&outbox),
+            Vec::<String>::new(),
+            "its message is on its way"
+        );
         repeat(4);
         repeat(1);
         assert_eq!(events(&outbox), ["newMessage", "newMessage"]);
-        assert_eq!(outbox.position(room), Some(Seq(4)));
+        outbox.deliver(&Delivery::new(message(room, user, 5, "x")));
+        assert_eq!(
+            events(&outbox).len(),
+            3,
+            "the message and an answer to each repeat"
+        );
+        repeat(6);
         outbox.end_room(room);
         repeat(1);
         assert_eq!(events(&outbox), Vec::<String>::new(), "left");
