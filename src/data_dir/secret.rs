@@ -133,6 +133,6 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("ours");
         open(&path).expect("read");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, MODE);
+        assert_eq!(mode & 0o777, 0o600);
     }
 }

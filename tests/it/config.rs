@@ -19,7 +19,8 @@ fn all_keys() -> impl Iterator<Item = &'static Key> {
     keys::ALL.iter().copied().flatten().copied()
 }
 
-fn least() -> Cli {
+/// A call with the least that `serve` needs.
+pub fn least() -> Cli {
     LEAST
         .iter()
         .fold(Cli::new(), |cli, (name, value)| cli.env(name, value))
