@@ -204,6 +204,11 @@ impl Outbox {
         }
         *position = delivery.seq();
         state.push_message(delivery);
+        // A record that is read again after a crash is marked as a repeat, and may yet be what
+        // brings the message: then it is its own answer.
+        state
+            .repeats
+            .retain(|repeat| !std::ptr::eq(Arc::as_ptr(repeat), delivery));
         state.answer_repeats(delivery.room_id());
     }
 
@@ -516,6 +521,19 @@ mod tests {
         deliver(2);
         assert_eq!(events(&outbox), ["newMessage"]);
         assert_eq!(outbox.position(room), Some(Seq(2)));
+    }
+
+    #[test]
+    fn a_record_read_again_that_brings_its_message_is_its_own_answer() {
+        let (room, user) = (RoomId::random(), UserId::random());
+        let outbox = Outbox::new(SessionId::random(), None);
+        outbox.begin_room(room, Seq::ZERO);
+        let replayed = Delivery::new(message(room, user, 1, "x"));
+        outbox.deliver_again(&replayed);
+        outbox.deliver(&replayed);
+        assert_eq!(events(&outbox), ["newMessage"]);
+        outbox.deliver_again(&replayed);
+        assert_eq!(events(&outbox), ["newMessage"], "now it repeats");
     }
 
     #[test]
