@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -15,6 +15,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use socket2::{Domain, Socket, Type};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -510,6 +511,17 @@ async fn tail_follows_a_room_and_makes_content_harmless() {
     client.close().await;
 }
 
+/// Takes a port on which nobody listens.
+fn reserve(port: u16) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    // Connections of who had it may linger.
+    socket.set_reuse_address(true).expect("an option");
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    socket.bind(&addr.into()).expect("the port is free");
+    socket.set_reuse_address(false).expect("an option");
+    socket
+}
+
 #[actix_web::test]
 async fn tail_comes_back_after_a_restart_and_misses_nothing() {
     let mut server = TestServer::start().await;
@@ -530,20 +542,27 @@ async fn tail_comes_back_after_a_restart_and_misses_nothing() {
     let line = tail.next().await;
     assert!(line.ends_with("Z ann: before"), "{line}");
     server
-        .await_metric("roomcast_frames_in_total", "joinRoom", 1.0)
+        .await_metric("roomcast_frames_out_total", "roomJoined", 1.0)
         .await;
+    // It gives up on a server that goes before it was followed: this comes behind `roomJoined`.
+    ann.say(&room, "live").await;
+    let line = tail.next().await;
+    assert!(line.ends_with("Z ann: live"), "{line}");
     server.kill();
-    // The harness takes any port: while it serves elsewhere, `tail` keeps trying.
+    // The harness takes any port: while it serves elsewhere, `tail` keeps trying. Nobody else's
+    // server may be given the old one meanwhile: it would refuse the token for good.
+    let reserved = reserve(port.parse().expect("a number"));
     let elsewhere = server.restart().await;
     ann.at(&elsewhere).say(&room, "meanwhile").await;
     await_until("the message is stored", || async {
         let history = ann.at(&elsewhere).history(&room).await;
-        (history.len() == 2).then_some(())
+        (history.len() == 3).then_some(())
     })
     .await;
     let mut elsewhere = elsewhere;
     elsewhere.signal(Signal::SIGTERM);
     elsewhere.ended(Duration::from_secs(25)).await;
+    drop(reserved);
     let mut back = Process::start(
         Cli::new()
             .command(&[

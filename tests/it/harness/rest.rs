@@ -1,5 +1,7 @@
 //! A user of the REST API.
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -74,7 +76,9 @@ pub struct TestUser {
 impl TestUser {
     /// Registers and logs in; the address is unique.
     pub async fn register(server: &TestServer, name: &str) -> Self {
-        let (http, base) = (Client::new(), server.url(""));
+        // The server closes an idle connection after five seconds, maybe just as it is used again.
+        let http = Client::builder().pool_idle_timeout(Duration::from_secs(2));
+        let (http, base) = (http.build().expect("a client"), server.url(""));
         let email = format!("{name}-{}@example.com", uuid());
         let password = "correct horse battery".to_owned();
         let body = json!({ "email": email, "password": password, "displayName": name });
