@@ -26,6 +26,9 @@ const CONTROL_FRAMES: Rate = Rate {
     per_second: 20,
 };
 
+/// Least time that a refusal names, so that none says "now".
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 /// What is limited across the sockets of a user or an address.
 #[derive(Debug)]
 pub struct Limits {
@@ -183,7 +186,9 @@ fn quota(rate: Rate) -> Quota {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn wait(refusal: NotUntil<QuantaInstant>) -> Duration {
-    refusal.wait_time_from(DefaultClock::default().now())
+    // The bucket may have filled meanwhile; a refusal still names a time to wait.
+    let wait = refusal.wait_time_from(DefaultClock::default().now());
+    wait.max(SHORTEST_WAIT)
 }
 
 #[cfg(test)]
