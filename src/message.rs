@@ -2,11 +2,10 @@
 
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    ids::{ClientMsgId, MessageId, RoomId, Seq, UserId},
+    ids::{ClientMsgId, EventId, MessageId, RoomId, Seq, UserId},
 };
 
 /// Most characters (Unicode scalar values) of a message's content.
@@ -52,7 +51,7 @@ pub struct DedupKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SubmittedMessage {
-    pub event_id: Uuid,
+    pub event_id: EventId,
     pub room_id: RoomId,
     pub sender_id: UserId,
     pub client_msg_id: ClientMsgId,
@@ -98,6 +97,7 @@ impl SubmittedMessage {
             created_at,
             produced_at: Some(self.produced_at),
             duplicate: false,
+            replayed: false,
         }
     }
 }
@@ -120,6 +120,10 @@ pub struct PersistedMessage {
     /// Whether it was stored by an earlier record: published again to answer a repeat.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+    /// Whether it is published again only because the record that stored it was read again:
+    /// nobody repeated it, and nobody waits for an answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 impl PersistedMessage {
@@ -210,6 +214,8 @@ pub fn decode_origin(value: &[u8]) -> Option<RecordOrigin> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]

@@ -489,6 +489,7 @@ mod tests {
             created_at: Timestamp::now(),
             produced_at: None,
             duplicate: false,
+            replayed: false,
         }
     }
 

@@ -225,7 +225,8 @@ pub enum RecordOutcome {
     New(PersistedMessage),
     /// An earlier record had the same key; this is what it stored (`duplicate` is set).
     Duplicate(PersistedMessage),
-    /// This offset was ingested before; this is what is stored for it (`duplicate` is set).
+    /// This offset was ingested before; this is what is stored for it (`duplicate` is set, and
+    /// `replayed` where this very record had stored it).
     Replayed(PersistedMessage),
     /// It can never be stored.
     Dead { reason: String, replayed: bool },

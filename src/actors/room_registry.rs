@@ -285,7 +285,8 @@ impl Handler<DeliverBatch> for RoomRegistry {
         let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         let mut by_room: FxHashMap<RoomId, Vec<SharedDelivery>> = FxHashMap::default();
         for delivery in batch.iter() {
-            if delivery.message().duplicate {
+            let msg = delivery.message();
+            if msg.duplicate && !msg.replayed {
                 self.answer_repeat(delivery);
             }
             if self.rooms.contains_key(&delivery.room_id()) {

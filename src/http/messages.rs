@@ -5,7 +5,6 @@ use actix_web::{
     web::{Data, ServiceConfig, resource},
 };
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     body::Body,
@@ -18,7 +17,7 @@ use crate::{
     clock::Timestamp,
     error::ApiError,
     gateway::Gateway,
-    ids::MessageId,
+    ids::{EventId, MessageId},
     message::{RECORD_VERSION, SubmittedMessage},
     protocol::{
         client::Draft,
@@ -92,7 +91,7 @@ async fn send(
     require_member(&gateway, room_id, user_id).await?;
     let client_msg_id = draft.client_msg_id;
     let appending = gateway.bridge.append(&SubmittedMessage {
-        event_id: Uuid::new_v4(),
+        event_id: EventId::random(),
         room_id,
         sender_id: user_id,
         client_msg_id,

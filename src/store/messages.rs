@@ -25,6 +25,28 @@ pub(crate) type MessageRow = (
     Timestamp,
 );
 
+type MessageColumns = (
+    messages::room_id,
+    messages::seq,
+    messages::id,
+    messages::sender_id,
+    messages::client_msg_id,
+    messages::message_type,
+    messages::content,
+    messages::created_at,
+);
+
+pub(crate) const MESSAGE: MessageColumns = (
+    messages::room_id,
+    messages::seq,
+    messages::id,
+    messages::sender_id,
+    messages::client_msg_id,
+    messages::message_type,
+    messages::content,
+    messages::created_at,
+);
+
 pub(crate) fn message_of(row: MessageRow) -> PersistedMessage {
     let (room_id, seq, message_id, sender_id, client_msg_id, message_type, content, created_at) =
         row;
@@ -39,6 +61,7 @@ pub(crate) fn message_of(row: MessageRow) -> PersistedMessage {
         created_at,
         produced_at: None,
         duplicate: false,
+        replayed: false,
     }
 }
 
@@ -51,6 +74,7 @@ pub(crate) async fn page(
 ) -> QueryResult<MessagePage> {
     let query = messages::table
         .filter(messages::room_id.eq(room_id))
+        .select(MESSAGE)
         .limit(page_and_one(limit))
         .into_boxed::<Db>();
     let is_forward = matches!(cursor, PageCursor::After(_) | PageCursor::AfterSeq(_));

@@ -90,6 +90,7 @@ diesel::table! {
         message_type -> Text,
         content -> Text,
         created_at -> Timestamptz,
+        event_id -> Uuid,
     }
 }
 

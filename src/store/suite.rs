@@ -4,7 +4,7 @@ use ulid::Ulid;
 
 use super::*;
 use crate::{
-    ids::ClientMsgId,
+    ids::{ClientMsgId, EventId},
     message::{MessageType, RECORD_VERSION},
 };
 
@@ -15,6 +15,7 @@ macro_rules! store_suite {
             a_batch_is_stored_in_order
             a_repeat_is_a_duplicate_and_burns_no_seq
             a_batch_read_again_is_replayed
+            a_repeat_read_again_is_still_a_repeat
             a_batch_partly_read_before_is_split
             a_batch_after_a_hole_is_refused
             another_logs_batch_is_refused
@@ -69,7 +70,7 @@ async fn scene(store: &Store) -> Scene {
 impl Scene {
     fn message(&self, content: &str) -> SubmittedMessage {
         SubmittedMessage {
-            event_id: uuid::Uuid::new_v4(),
+            event_id: EventId::random(),
             room_id: self.room,
             sender_id: self.user,
             client_msg_id: ClientMsgId::random(),
@@ -170,6 +171,24 @@ pub(super) async fn a_batch_read_again_is_replayed(store: &Store) {
     let outcomes = ingest(store, first).await;
     assert_eq!(told(&outcomes), ["replayed 1", "replayed 2", "dead again"]);
     assert_eq!(store.ingest_offsets().await.expect("up"), [(0, 3)]);
+}
+
+pub(super) async fn a_repeat_read_again_is_still_a_repeat(store: &Store) {
+    let scene = scene(store).await;
+    let original = scene.message("a");
+    let repeat = SubmittedMessage {
+        event_id: EventId::random(),
+        ..original.clone()
+    };
+    let records = batch(0, &[original, repeat]);
+    ingest(store, records.clone()).await;
+    let outcomes = ingest(store, records).await;
+    let replayed = outcomes.iter().map(|outcome| match outcome {
+        RecordOutcome::Replayed(msg) => (msg.duplicate, msg.replayed),
+        other => panic!("{other:?}"),
+    });
+    // Whoever repeated it may still wait for the answer.
+    assert_eq!(replayed.collect::<Vec<_>>(), [(true, true), (true, false)]);
 }
 
 pub(super) async fn a_batch_partly_read_before_is_split(store: &Store) {

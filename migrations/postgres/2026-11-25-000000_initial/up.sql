@@ -68,6 +68,8 @@ CREATE TABLE messages (
     message_type   text        NOT NULL CHECK (message_type IN ('TEXT', 'IMAGE', 'SYSTEM')),
     content        text        NOT NULL,
     created_at     timestamptz NOT NULL,
+    -- Of the record that stored it: tells that record, read again, from a repeat.
+    event_id       uuid        NOT NULL,
     PRIMARY KEY (room_id, seq)
 );
 CREATE UNIQUE INDEX messages_room_id_id ON messages (room_id, id);

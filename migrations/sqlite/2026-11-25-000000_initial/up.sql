@@ -70,6 +70,8 @@ CREATE TABLE messages (
     message_type   TEXT    NOT NULL CHECK (message_type IN ('TEXT', 'IMAGE', 'SYSTEM')),
     content        TEXT    NOT NULL,
     created_at     TEXT    NOT NULL,
+    -- Of the record that stored it: tells that record, read again, from a repeat.
+    event_id       TEXT    NOT NULL,
     PRIMARY KEY (room_id, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX messages_room_id_id ON messages (room_id, id);

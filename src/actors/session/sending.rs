@@ -4,12 +4,12 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
-use uuid::Uuid;
 
 use super::{SessionActor, SessionContext, require_member};
 use crate::{
     clock::Timestamp,
     error::{ApiError, Code},
+    ids::EventId,
     message::{RECORD_VERSION, SubmittedMessage},
     protocol::client::{RequestId, SendMessage},
 };
@@ -93,7 +93,7 @@ impl SessionActor {
         let SendMessage { room_id, draft } = msg;
         let client_msg_id = draft.client_msg_id;
         let submitted = SubmittedMessage {
-            event_id: Uuid::new_v4(),
+            event_id: EventId::random(),
             room_id,
             sender_id: self.user_id(),
             client_msg_id,

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use diesel::{SqliteConnection, prelude::*};
 
-use super::queries::messages::{MessageRow, message_of};
+use super::queries::messages::{MESSAGE, MessageRow, message_of};
 use crate::{
     clock::Timestamp,
-    ids::{LogId, MessageId, RoomId, Seq, UserId},
+    ids::{EventId, LogId, MessageId, RoomId, Seq, UserId},
     message::{DedupKey, PersistedMessage, RecordError, SubmittedMessage},
     store::{
         IngestBatch, IngestError, Ingested, RecordOutcome,
@@ -63,24 +63,33 @@ fn replay(conn: &mut SqliteConnection, record: &Record) -> QueryResult<RecordOut
         Ok(msg) => msg,
         Err(error) => return Ok(dead(error.to_string())),
     };
-    let stored = find(conn, msg.dedup_key())?;
-    Ok(stored.map_or_else(
-        || dead("it could not be stored when it was read first".to_owned()),
-        RecordOutcome::Replayed,
-    ))
+    Ok(match find(conn, msg.dedup_key())? {
+        Some((event_id, stored)) => RecordOutcome::Replayed(PersistedMessage {
+            replayed: event_id == msg.event_id,
+            ..stored
+        }),
+        None => dead("it could not be stored when it was read first".to_owned()),
+    })
 }
 
-/// Returns the stored message of a key, marked as a duplicate.
-fn find(conn: &mut SqliteConnection, key: DedupKey) -> QueryResult<Option<PersistedMessage>> {
+/// Returns the stored message of a key, marked as a duplicate, and the record that stored it.
+fn find(
+    conn: &mut SqliteConnection,
+    key: DedupKey,
+) -> QueryResult<Option<(EventId, PersistedMessage)>> {
     let row = messages::table
         .filter(messages::room_id.eq(key.room_id))
         .filter(messages::sender_id.eq(key.sender_id))
         .filter(messages::client_msg_id.eq(key.client_msg_id))
-        .first::<MessageRow>(conn)
+        .select((messages::event_id, MESSAGE))
+        .first::<(EventId, MessageRow)>(conn)
         .optional()?;
-    Ok(row.map(|row| PersistedMessage {
-        duplicate: true,
-        ..message_of(row)
+    Ok(row.map(|(event_id, row)| {
+        let stored = PersistedMessage {
+            duplicate: true,
+            ..message_of(row)
+        };
+        (event_id, stored)
     }))
 }
 
@@ -124,7 +133,7 @@ impl<'a> Ingest<'a> {
             return Ok(RecordOutcome::New(stored));
         }
         let stored = find(self.conn, msg.dedup_key())?;
-        let stored = stored.ok_or(diesel::result::Error::NotFound)?;
+        let (_, stored) = stored.ok_or(diesel::result::Error::NotFound)?;
         Ok(RecordOutcome::Duplicate(stored))
     }
 
@@ -169,6 +178,7 @@ impl<'a> Ingest<'a> {
                 messages::message_type.eq(msg.message_type),
                 messages::content.eq(&msg.content),
                 messages::created_at.eq(self.now),
+                messages::event_id.eq(msg.event_id),
             ))
             .on_conflict((
                 messages::room_id,
