@@ -7,12 +7,14 @@ use std::{
     net::IpAddr,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use governor::{
-    DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter,
-    clock::{Clock, DefaultClock, QuantaInstant},
+    DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter,
+    clock::{Clock, DefaultClock, MonotonicClock},
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
 };
 
 use crate::{
@@ -64,9 +66,9 @@ impl Limits {
     /// # Errors
     /// The time after which there is room again.
     pub fn check_send(&self, user_id: UserId) -> Result<(), Duration> {
-        self.sends
-            .as_ref()
-            .map_or(Ok(()), |bucket| bucket.check_key(&user_id).map_err(wait))
+        self.sends.as_ref().map_or(Ok(()), |bucket| {
+            bucket.check_key(&user_id).map_err(wait::<DefaultClock>)
+        })
     }
 
     /// Counts a WebSocket handshake of an address.
@@ -74,9 +76,9 @@ impl Limits {
     /// # Errors
     /// The time after which there is room again.
     pub fn check_handshake(&self, addr: IpAddr) -> Result<(), Duration> {
-        self.handshakes
-            .as_ref()
-            .map_or(Ok(()), |bucket| bucket.check_key(&addr).map_err(wait))
+        self.handshakes.as_ref().map_or(Ok(()), |bucket| {
+            bucket.check_key(&addr).map_err(wait::<DefaultClock>)
+        })
     }
 
     /// Counts a socket of a user for as long as the permit lives; `None` when there are too many.
@@ -131,12 +133,15 @@ impl Drop for SocketPermit {
     }
 }
 
+/// One bucket. Its clock has no state: the default one would be most of a bucket's memory.
+type Bucket = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Instant>>;
+
 /// What is limited on one socket.
 #[derive(Debug)]
 pub struct SocketLimits {
-    joins: Option<DefaultDirectRateLimiter>,
-    frames: Option<DefaultDirectRateLimiter>,
-    control: DefaultDirectRateLimiter,
+    joins: Option<Bucket>,
+    frames: Option<Bucket>,
+    control: Bucket,
 }
 
 impl SocketLimits {
@@ -144,9 +149,9 @@ impl SocketLimits {
     #[must_use]
     pub fn new(config: &LimitConfig) -> Self {
         Self {
-            joins: config.joins.map(|rate| RateLimiter::direct(quota(rate))),
-            frames: config.frames.map(|rate| RateLimiter::direct(quota(rate))),
-            control: RateLimiter::direct(quota(CONTROL_FRAMES)),
+            joins: config.joins.map(bucket),
+            frames: config.frames.map(bucket),
+            control: bucket(CONTROL_FRAMES),
         }
     }
 
@@ -155,9 +160,9 @@ impl SocketLimits {
     /// # Errors
     /// The time after which there is room again.
     pub fn check_join(&self) -> Result<(), Duration> {
-        self.joins
-            .as_ref()
-            .map_or(Ok(()), |bucket| bucket.check().map_err(wait))
+        self.joins.as_ref().map_or(Ok(()), |bucket| {
+            bucket.check().map_err(wait::<MonotonicClock>)
+        })
     }
 
     /// Counts a frame that is neither a send nor a join.
@@ -165,9 +170,9 @@ impl SocketLimits {
     /// # Errors
     /// The time after which there is room again.
     pub fn check_frame(&self) -> Result<(), Duration> {
-        self.frames
-            .as_ref()
-            .map_or(Ok(()), |bucket| bucket.check().map_err(wait))
+        self.frames.as_ref().map_or(Ok(()), |bucket| {
+            bucket.check().map_err(wait::<MonotonicClock>)
+        })
     }
 
     /// Counts a ping or pong.
@@ -175,7 +180,7 @@ impl SocketLimits {
     /// # Errors
     /// The time after which there is room again.
     pub fn check_control(&self) -> Result<(), Duration> {
-        self.control.check().map_err(wait)
+        self.control.check().map_err(wait::<MonotonicClock>)
     }
 }
 
@@ -184,10 +189,14 @@ fn quota(rate: Rate) -> Quota {
     Quota::per_second(of(rate.per_second)).allow_burst(of(rate.burst))
 }
 
+fn bucket(rate: Rate) -> Bucket {
+    RateLimiter::direct_with_clock(quota(rate), MonotonicClock)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn wait(refusal: NotUntil<QuantaInstant>) -> Duration {
+fn wait<C: Clock + Default>(refusal: NotUntil<C::Instant>) -> Duration {
     // The bucket may have filled meanwhile; a refusal still names a time to wait.
-    let wait = refusal.wait_time_from(DefaultClock::default().now());
+    let wait = refusal.wait_time_from(C::default().now());
     wait.max(SHORTEST_WAIT)
 }
 

@@ -62,7 +62,7 @@ pub struct SessionActor {
     registry: Addr<RoomRegistry>,
     identity: Option<Arc<Identity>>,
     /// Who the handshake said it is, until the socket starts.
-    handshake: Option<Identity>,
+    handshake: Option<Arc<Identity>>,
     permit: Option<SocketPermit>,
     limits: SocketLimits,
     faults: Faults,
@@ -87,7 +87,7 @@ impl SessionActor {
             gateway,
             registry,
             identity: None,
-            handshake,
+            handshake: handshake.map(Arc::new),
             permit: None,
             limits,
             faults: Faults::default(),
@@ -284,7 +284,7 @@ impl SessionActor {
                     let error = ApiError::with_detail(Code::Forbidden, error);
                     this.error(id.as_ref(), &error);
                 }
-                (Ok(identity), _) => this.admit(identity, id.as_ref(), ctx),
+                (Ok(identity), _) => this.admit(Arc::new(identity), id.as_ref(), ctx),
                 (Err(error), Some(_)) => this.error(id.as_ref(), &error),
                 (Err(error), None) => {
                     this.error(id.as_ref(), &error);
@@ -300,7 +300,7 @@ impl SessionActor {
     /// Greets an authenticated socket, or one that has extended its time.
     fn admit(
         &mut self,
-        identity: Identity,
+        identity: Arc<Identity>,
         reply_to: Option<&RequestId>,
         ctx: &mut SessionContext,
     ) {
@@ -310,7 +310,6 @@ impl SessionActor {
             };
             self.permit = Some(permit);
         }
-        let identity = Arc::new(identity);
         self.identity = Some(Arc::clone(&identity));
         self.outbox.identify(identity.user_id);
         let identify = IdentifySession {

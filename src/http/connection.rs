@@ -5,7 +5,7 @@
 
 use std::{
     any::Any,
-    cell::Cell,
+    cell::{Cell, RefCell},
     net::Shutdown,
     rc::{Rc, Weak},
     sync::Arc,
@@ -14,7 +14,7 @@ use std::{
 
 use actix_web::{
     dev::Extensions,
-    rt::{self, net::TcpStream, time::sleep},
+    rt::{self, net::TcpStream, task::JoinHandle, time::sleep},
 };
 use socket2::{SockRef, Socket};
 
@@ -38,8 +38,8 @@ pub(super) struct Connection {
     requests: Cell<u32>,
     /// When the last answer was made, or when the connection was accepted.
     idle_since: Cell<Instant>,
-    /// It carries a WebSocket, which has its own time limits.
-    upgraded: Cell<bool>,
+    /// Hangs up when it is idle; none once it carries a WebSocket, which has its own time limits.
+    watch: RefCell<Option<JoinHandle<()>>>,
 }
 
 /// Prepares a connection when it is accepted.
@@ -58,9 +58,10 @@ pub fn accepted(connection: &dyn Any, extensions: &mut Extensions) {
                 socket: Arc::new(socket),
                 requests: Cell::new(0),
                 idle_since: Cell::new(Instant::now()),
-                upgraded: Cell::new(false),
+                watch: RefCell::default(),
             });
-            rt::spawn(watch(Rc::downgrade(&connection)));
+            let watching = rt::spawn(watch(Rc::downgrade(&connection)));
+            connection.watch.replace(Some(watching));
             extensions.insert(connection);
         }
         // The peer may have gone already; or descriptors have run out, which is worth a line.
@@ -87,11 +88,8 @@ impl Connection {
         Answering(self)
     }
 
-    /// Returns how long it may still be idle; `None` when nobody needs to watch it any more.
+    /// Returns how long it may still be idle; `None` when it was hung up.
     fn time_left(&self) -> Option<Duration> {
-        if self.upgraded.get() {
-            return None;
-        }
         if self.requests.get() > 0 {
             return Some(IDLE_TIMEOUT);
         }
@@ -111,7 +109,9 @@ pub(super) struct Answering(Rc<Connection>);
 impl Answering {
     /// The answer makes a WebSocket of the connection.
     pub(super) fn upgrade(&self) {
-        self.0.upgraded.set(true);
+        if let Some(watching) = self.0.watch.take() {
+            watching.abort();
+        }
     }
 }
 

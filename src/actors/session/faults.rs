@@ -32,9 +32,12 @@ impl Recent {
     }
 }
 
-/// A socket's recent faults.
+/// A socket's recent faults; most sockets have none, and keep no room for them.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(super) struct Faults(Option<Box<RecentFaults>>);
+
+#[derive(Debug, Default)]
+struct RecentFaults {
     bad_frames: Recent,
     refusals: Recent,
 }
@@ -42,12 +45,14 @@ pub(super) struct Faults {
 impl Faults {
     /// Notes a bad frame; returns whether it is one too many.
     pub(super) fn bad_frame(&mut self) -> bool {
-        self.bad_frames.note(Instant::now(), BAD_FRAME_WINDOW) > MAX_BAD_FRAMES
+        let recent = self.0.get_or_insert_default();
+        recent.bad_frames.note(Instant::now(), BAD_FRAME_WINDOW) > MAX_BAD_FRAMES
     }
 
     /// Notes a refusal for a rate; returns whether it is one too many.
     pub(super) fn refused(&mut self) -> bool {
-        self.refusals.note(Instant::now(), REFUSAL_WINDOW) >= MAX_REFUSALS
+        let recent = self.0.get_or_insert_default();
+        recent.refusals.note(Instant::now(), REFUSAL_WINDOW) >= MAX_REFUSALS
     }
 }
 
