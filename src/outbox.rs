@@ -45,6 +45,9 @@ const MAX_WRITE_BYTES: usize = 64 * 1024;
 /// A replay goes on when fewer bytes than this wait.
 const REPLAY_LOW_BYTES: usize = 64 * 1024;
 
+/// A full socket that has taken nothing for this long is closed; one that reads is only behind.
+const FULL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Repeats that wait for their message; it is close behind, so that more are hardly ever there.
 const MAX_REPEATS: usize = 1_024;
 
@@ -73,6 +76,8 @@ struct State {
     closing: Option<Closing>,
     /// The last seq queued, for each joined room.
     positions: FxHashMap<RoomId, Seq>,
+    /// Rooms of which a message found no room here: they go on from the position, by the store.
+    behind: Vec<RoomId>,
     /// Repeats whose message has yet to be queued for the first time.
     repeats: Vec<SharedDelivery>,
     /// Sends in the log's hands.
@@ -137,9 +142,7 @@ impl Outbox {
     /// Returns how long the oldest frame has waited for the peer to read.
     #[must_use]
     pub fn waited_for(&self) -> Duration {
-        self.lock()
-            .waiting_since
-            .map_or(Duration::ZERO, |since| since.elapsed())
+        self.lock().waited_for()
     }
 
     /// Returns how long ago a close frame was queued; `None` while the socket is open.
@@ -194,22 +197,38 @@ impl Outbox {
     }
 
     /// Queues a room's message unless it is queued already, its acknowledgement before it.
-    pub fn deliver(&self, delivery: &Delivery) {
+    ///
+    /// Returns `false` when there is no room for it: the socket reads, but not as fast as the room
+    /// speaks. It is told by [`take_behind`](Self::take_behind) and walks on by itself.
+    #[must_use]
+    pub fn deliver(&self, delivery: &Delivery) -> bool {
         let mut state = self.lock();
-        let Some(position) = state.positions.get_mut(&delivery.room_id()) else {
-            return;
+        let room_id = delivery.room_id();
+        let Some(position) = state.positions.get(&room_id).copied() else {
+            return true;
         };
-        if delivery.seq() <= *position {
-            return;
+        if delivery.seq() <= position {
+            return true;
         }
-        *position = delivery.seq();
+        if state.is_open_and_full(delivery) && state.waited_for() < FULL_PATIENCE {
+            state.behind.push(room_id);
+            return false;
+        }
+        state.positions.insert(room_id, delivery.seq());
         state.push_message(delivery);
         // A record that is read again after a crash is marked as a repeat, and may yet be what
         // brings the message: then it is its own answer.
         state
             .repeats
             .retain(|repeat| !std::ptr::eq(Arc::as_ptr(repeat), delivery));
-        state.answer_repeats(delivery.room_id());
+        state.answer_repeats(room_id);
+        true
+    }
+
+    /// Returns the rooms that have to be read from the store, from their positions on.
+    #[must_use]
+    pub fn take_behind(&self) -> Vec<RoomId> {
+        std::mem::take(&mut self.lock().behind)
     }
 
     /// Answers a repeat: queues a message again that the socket has had.
@@ -330,6 +349,7 @@ impl Outbox {
         state.bytes = 0;
         state.waiting_since = None;
         state.positions = FxHashMap::default();
+        state.behind = Vec::new();
         state.repeats = Vec::new();
         state.wake();
         self.drained.notify_waiters();
@@ -347,6 +367,15 @@ impl Outbox {
 }
 
 impl State {
+    fn waited_for(&self) -> Duration {
+        self.waiting_since
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn is_open_and_full(&self, delivery: &Delivery) -> bool {
+        self.closing.is_none() && self.bytes + delivery.frame().bytes.len() > MAX_QUEUED_BYTES
+    }
+
     fn push(&mut self, frame: Frame) {
         if self.closing.is_some() {
             return;
@@ -514,7 +543,10 @@ mod tests {
     fn a_message_at_or_below_the_position_is_skipped() {
         let (room, user) = (RoomId::random(), UserId::random());
         let outbox = Outbox::new(SessionId::random(), None);
-        let deliver = |seq| outbox.deliver(&Delivery::new(message(room, user, seq, "x")));
+        let deliver = |seq| {
+            let has_room = outbox.deliver(&Delivery::new(message(room, user, seq, "x")));
+            assert!(has_room);
+        };
         deliver(1);
         assert_eq!(events(&outbox), Vec::<String>::new(), "not joined");
         outbox.begin_room(room, Seq(1));
@@ -532,7 +564,7 @@ mod tests {
         outbox.begin_room(room, Seq::ZERO);
         let replayed = Delivery::new(message(room, user, 1, "x"));
         outbox.deliver_again(&replayed);
-        outbox.deliver(&replayed);
+        assert!(outbox.deliver(&replayed));
         assert_eq!(events(&outbox), ["newMessage"]);
         outbox.deliver_again(&replayed);
         assert_eq!(events(&outbox), ["newMessage"], "now it repeats");
@@ -554,7 +586,7 @@ mod tests {
         repeat(4);
         repeat(1);
         assert_eq!(events(&outbox), ["newMessage", "newMessage"]);
-        outbox.deliver(&Delivery::new(message(room, user, 5, "x")));
+        assert!(outbox.deliver(&Delivery::new(message(room, user, 5, "x"))));
         assert_eq!(
             events(&outbox).len(),
             3,
@@ -575,24 +607,42 @@ mod tests {
         let msg = message(room, user, 1, "x");
         let key = (room, msg.client_msg_id);
         outbox.expect_acceptance(key.0, key.1, None);
-        outbox.deliver(&Delivery::new(msg));
+        assert!(outbox.deliver(&Delivery::new(msg)));
         outbox.accept(key.0, key.1);
         outbox.refuse(key.0, key.1, &ApiError::unavailable("late"));
         assert_eq!(events(&outbox), ["messageAccepted", "newMessage"]);
     }
 
-    #[test]
-    fn a_socket_that_takes_nothing_is_closed_at_the_bound() {
-        let (room, user) = (RoomId::random(), UserId::random());
-        let outbox = Outbox::new(SessionId::random(), None);
+    /// Fills an outbox; returns the seq that it has no room for.
+    fn fill(outbox: &Outbox, room: RoomId, user: UserId) -> u64 {
         outbox.begin_room(room, Seq::ZERO);
         let content = "x".repeat(4_000);
-        let mut seq = 0;
-        while outbox.is_open() {
-            seq += 1;
-            outbox.deliver(&Delivery::new(message(room, user, seq, &content)));
-        }
-        assert!((60..70).contains(&seq), "{seq} messages of 4 KB");
+        let mut deliveries = (1..).map(|seq| Delivery::new(message(room, user, seq, &content)));
+        let refused = deliveries.find(|delivery| !outbox.deliver(delivery));
+        refused.expect("it is bounded").seq().0
+    }
+
+    #[test]
+    fn a_full_socket_that_reads_is_behind_and_stays_open() {
+        let (room, user) = (RoomId::random(), UserId::random());
+        let outbox = Outbox::new(SessionId::random(), None);
+        let refused = fill(&outbox, room, user);
+        assert!((60..70).contains(&refused), "{refused} messages of 4 KB");
+        assert!(outbox.is_open());
+        assert_eq!(outbox.position(room), Some(Seq(refused - 1)));
+        assert_eq!(outbox.take_behind(), [room]);
+        assert_eq!(outbox.take_behind(), [], "told once");
+    }
+
+    #[test]
+    fn a_full_socket_that_takes_nothing_is_closed() {
+        let (room, user) = (RoomId::random(), UserId::random());
+        let outbox = Outbox::new(SessionId::random(), None);
+        let refused = fill(&outbox, room, user);
+        outbox.lock().waiting_since = Instant::now().checked_sub(FULL_PATIENCE);
+        let content = "x".repeat(4_000);
+        let _ = outbox.deliver(&Delivery::new(message(room, user, refused, &content)));
+        assert!(!outbox.is_open());
         let close = taken(&outbox).expect("a close frame");
         assert_eq!(close[2..4], 4490_u16.to_be_bytes());
     }

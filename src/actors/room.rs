@@ -14,7 +14,7 @@
 //! handler. A restart builds it anew from the store's head, and the registry has its sessions
 //! join again from their positions: clients see a pause at most.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult,
@@ -23,6 +23,7 @@ use actix::{
 use fail::fail_point;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
+use tokio::task::yield_now;
 
 use super::{presence::PresenceHandle, supervision::Guardian};
 use crate::{
@@ -47,6 +48,10 @@ pub const MAILBOX: usize = 256;
 /// Messages read at a time to fill a hole.
 const FILL_PAGE: usize = 100;
 
+/// Bytes that each socket gets before the arbiter's connections have a turn to write: without it
+/// a burst would fill the outbox of a socket that reads all the time.
+const TURN_BYTES: usize = 64 * 1024;
+
 /// How long to wait before a hole is read again.
 const FILL_RETRY: Duration = Duration::from_millis(250);
 
@@ -67,7 +72,11 @@ pub struct RoomActor {
     last: Seq,
     /// The highest seq heard of; above `last` while a hole is read.
     heard: Seq,
-    filling: bool,
+    /// Stored messages in order, to be delivered turn by turn.
+    queue: VecDeque<SharedDelivery>,
+    /// Bytes that each socket got in this turn.
+    turn_bytes: usize,
+    filling: Option<Filling>,
     attached: Vec<Attached>,
     /// Memberships that ended while the room was awake: the generation up to which.
     departed: FxHashMap<UserId, u64>,
@@ -80,6 +89,18 @@ struct Attached {
     user_id: UserId,
     generation: u64,
     outbox: Arc<Outbox>,
+    /// It had no room for a message, and reads the store until it has caught up.
+    behind: bool,
+}
+
+/// A hole that is being read.
+#[derive(Debug, Clone, Copy)]
+struct Filling {
+    /// What was delivered and heard of when the last page was asked for.
+    last: Seq,
+    heard: Seq,
+    /// The page is here, and is delivered.
+    delivers: bool,
 }
 
 impl RoomActor {
@@ -97,7 +118,9 @@ impl RoomActor {
             guardian,
             last: Seq::ZERO,
             heard: Seq::ZERO,
-            filling: false,
+            queue: VecDeque::new(),
+            turn_bytes: 0,
+            filling: None,
             attached: Vec::new(),
             departed,
             idle: false,
@@ -267,9 +290,8 @@ impl Handler<DeliverPersisted> for RoomActor {
     fn handle(&mut self, DeliverPersisted(batch): DeliverPersisted, ctx: &mut Context<Self>) {
         let _handling = metrics::get().actor(ActorKind::Room).handle();
         fail_point!("room-actor");
-        for delivery in &batch {
-            self.arrived(delivery, ctx);
-        }
+        self.queue.extend(batch);
+        self.deliver_queued(ctx);
     }
 }
 
@@ -364,6 +386,23 @@ impl Handler<GetState> for RoomActor {
 impl RoomActor {
     // -------------------------------------------------------------- messages
 
+    /// Delivers what is queued; after a turn's worth the connections have theirs.
+    fn deliver_queued(&mut self, ctx: &mut Context<Self>) {
+        while let Some(delivery) = self.queue.pop_front() {
+            self.arrived(&delivery, ctx);
+            if self.turn_bytes >= TURN_BYTES {
+                ctx.wait(yield_now().into_actor(self).map(|(), this, ctx| {
+                    this.turn_bytes = 0;
+                    this.deliver_queued(ctx);
+                }));
+                return;
+            }
+        }
+        if self.filling.is_some_and(|filling| filling.delivers) {
+            self.go_on_filling(ctx);
+        }
+    }
+
     fn arrived(&mut self, delivery: &SharedDelivery, ctx: &mut Context<Self>) {
         let msg = delivery.message();
         match arrival(self.last, msg.seq) {
@@ -377,10 +416,11 @@ impl RoomActor {
     }
 
     fn deliver(&mut self, delivery: &Delivery) {
-        for attached in &self.attached {
-            attached.outbox.deliver(delivery);
+        for attached in self.attached.iter_mut().filter(|attached| !attached.behind) {
+            attached.behind = !attached.outbox.deliver(delivery);
         }
         self.last = delivery.seq();
+        self.turn_bytes += delivery.frame().bytes.len();
         if let Some(sent) = delivery.message().produced_at {
             metrics::get().deliver.record(Timestamp::now().since(sent));
         }
@@ -388,14 +428,18 @@ impl RoomActor {
 
     fn fill_to(&mut self, seq: Seq, ctx: &mut Context<Self>) {
         self.heard = self.heard.max(seq);
-        if !self.filling {
+        if self.filling.is_none() {
             metrics::get().gap_fills.increment(1);
-            self.filling = true;
             self.fill(ctx);
         }
     }
 
-    fn fill(&self, ctx: &mut Context<Self>) {
+    fn fill(&mut self, ctx: &mut Context<Self>) {
+        self.filling = Some(Filling {
+            last: self.last,
+            heard: self.heard,
+            delivers: false,
+        });
         let (store, room_id) = (self.parts.store.clone(), self.room_id);
         let after = PageCursor::AfterSeq(self.last);
         let reading = async move { store.messages(room_id, after, FILL_PAGE).await };
@@ -415,19 +459,25 @@ impl RoomActor {
                 return;
             }
         };
-        let before = self.last;
-        for msg in page.messages {
-            if msg.seq == self.last.next() {
-                self.deliver(&Delivery::new(msg));
-            }
+        if let Some(filling) = &mut self.filling {
+            filling.delivers = true;
         }
-        if self.last == before {
+        self.queue
+            .extend(page.messages.into_iter().map(Delivery::new));
+        self.deliver_queued(ctx);
+    }
+
+    /// A page is delivered: reads the next one, if there has to be one.
+    fn go_on_filling(&mut self, ctx: &mut Context<Self>) {
+        let Some(asked) = self.filling.take() else {
+            return;
+        };
+        if self.last == asked.last && self.heard == asked.heard {
             // The store is the truth: what was heard of is not there.
             self.heard = self.last;
         }
         self.heard = self.heard.max(self.last);
-        self.filling = self.heard > self.last;
-        if self.filling {
+        if self.heard > self.last {
             self.fill(ctx);
         }
     }
@@ -454,6 +504,7 @@ impl RoomActor {
             user_id,
             generation,
             outbox,
+            behind: false,
         });
     }
 

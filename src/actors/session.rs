@@ -97,7 +97,8 @@ impl SessionActor {
     }
 }
 
-/// The room's actor has died and lives again: join it from the outbox's position.
+/// The room goes on without this socket, which was too slow, or its actor has died and lives
+/// again: join it from the outbox's position.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RejoinRoom(pub RoomId);

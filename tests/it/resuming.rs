@@ -1,5 +1,6 @@
 //! Joining with `after`: what is replayed, what is truncated, and where live messages begin.
 
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -455,4 +456,37 @@ async fn a_client_that_is_gone_for_a_while_misses_nothing() {
         .await;
     seen.extend(socket.messages(50 - seen.len()).await);
     assert_eq!(seen, ada.whole_history(&room).await);
+}
+
+#[tokio::test]
+async fn a_room_joined_again_without_a_place_is_heard_without_a_gap() {
+    let server = unlimited().await;
+    let (ada, room, _) = filled(&server, 1).await;
+    let (mut speaker, mut listener) = (ada.connect().await, ada.connect_to(&room).await);
+    let count = 400;
+    let speaking = async {
+        for n in 0..count {
+            let data = draft(&room, &n.to_string());
+            speaker.send("sendMessage", data).await;
+        }
+    };
+    let listening = async {
+        let mut heard = 0;
+        while heard < count {
+            listener.send("joinRoom", json!({ "roomId": room })).await;
+            let frames = listener
+                .until("roomJoined", |frame| frame["event"] == "roomJoined")
+                .await;
+            let joined = &frames.last().expect("the last one fits")["data"];
+            assert_eq!(joined["replayed"], 0, "nothing was asked for");
+            for frame in frames {
+                if frame["event"] == "newMessage" {
+                    heard += 1;
+                    assert_eq!(frame["data"]["seq"], heard + 1, "a gap");
+                }
+            }
+            assert_eq!(listener.unread().count(), 0);
+        }
+    };
+    join(speaking, listening).await;
 }

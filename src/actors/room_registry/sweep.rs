@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{AwaitEmpty, CheckHead, DEPARTURE_TTL, DrainSockets, RoomRegistry, SessionEntry};
 use crate::{
+    actors::session::RejoinRoom,
     clock::Timestamp,
     ids::{RoomId, Seq, SessionId, UserId},
     metrics::{self, ActorKind},
@@ -137,6 +138,13 @@ impl RoomRegistry {
 /// Does what is due for one socket.
 fn sweep_socket(entry: &mut SessionEntry, now: Instant, today: Timestamp) {
     let outbox = &entry.outbox;
+    for room_id in outbox.take_behind() {
+        if entry.addr.try_send(RejoinRoom(room_id)).is_ok() {
+            metrics::get().actor(ActorKind::Session).sent();
+        } else {
+            outbox.close(CloseCode::ServerError);
+        }
+    }
     if let Some(closing_for) = outbox.closing_for() {
         if closing_for >= CLOSE_TIMEOUT {
             outbox.cut();

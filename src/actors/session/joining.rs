@@ -4,14 +4,13 @@
 
 use std::{cell::Cell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
 
-use actix::{ActorFutureExt, Addr, AsyncContext, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 
 use super::{
     SessionActor, SessionContext,
     walk::{AttachedRoom, Walk},
 };
 use crate::{
-    actors::room::RoomActor,
     error::ApiError,
     ids::RoomId,
     protocol::{
@@ -40,7 +39,7 @@ pub(super) struct RoomSlot {
 enum RoomTask {
     Join(Option<RequestId>, JoinRoom),
     Leave(Option<RequestId>),
-    /// Come back after the death of the room's actor.
+    /// Come back after the death of the room's actor, or because the socket was too slow.
     Rejoin,
 }
 
@@ -111,7 +110,7 @@ impl SessionActor {
             return;
         };
         slot.busy = true;
-        let previous = slot.attached.take().map(|room| room.addr);
+        let previous = slot.attached.take();
         match task {
             RoomTask::Join(id, join) => self.start_join(id, join, previous, ctx),
             RoomTask::Leave(id) => self.start_leave(id, room_id, previous, ctx),
@@ -123,23 +122,45 @@ impl SessionActor {
         &mut self,
         id: Option<RequestId>,
         join: JoinRoom,
-        previous: Option<Addr<RoomActor>>,
+        previous: Option<AttachedRoom>,
         ctx: &mut SessionContext,
     ) {
         let room_id = join.room_id;
         let walk = self.walk(room_id);
         let reply_to = id.clone();
-        let joining = async move { walk.join(reply_to, join, previous).await };
-        ctx.spawn(joining.into_actor(self).map(move |outcome, this, ctx| {
-            match outcome {
-                Ok(attached) => this.attached(room_id, attached),
-                Err(error) => {
-                    this.outbox.end_room(room_id);
-                    this.error(id.as_ref(), &error);
-                }
+        let joining = async move {
+            let mut previous = previous;
+            let outcome = walk.join(reply_to, join, &mut previous).await;
+            if outcome
+                .as_ref()
+                .is_err_and(|error| !error.code.is_retryable())
+            {
+                walk.detach(previous.take()).await;
             }
-            this.task_ended(room_id, ctx);
-        }));
+            (outcome, previous)
+        };
+        ctx.spawn(
+            joining
+                .into_actor(self)
+                .map(move |(outcome, previous), this, ctx| {
+                    match (outcome, previous) {
+                        (Ok(attached), _) => this.attached(room_id, attached),
+                        (Err(error), previous) => {
+                            this.error(id.as_ref(), &error);
+                            this.join_failed(room_id, previous);
+                        }
+                    }
+                    this.task_ended(room_id, ctx);
+                }),
+        );
+    }
+
+    /// A join that failed for a passing reason leaves the socket where it was.
+    fn join_failed(&mut self, room_id: RoomId, previous: Option<AttachedRoom>) {
+        match previous {
+            Some(attached) => self.attached(room_id, attached),
+            None => self.outbox.end_room(room_id),
+        }
     }
 
     fn start_rejoin(&mut self, room_id: RoomId, ctx: &mut SessionContext) {
@@ -163,7 +184,7 @@ impl SessionActor {
         &mut self,
         id: Option<RequestId>,
         room_id: RoomId,
-        previous: Option<Addr<RoomActor>>,
+        previous: Option<AttachedRoom>,
         ctx: &mut SessionContext,
     ) {
         let walk = self.walk(room_id);

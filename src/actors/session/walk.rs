@@ -51,6 +51,17 @@ pub(super) struct Walk {
     pub(super) ended: Rc<Cell<u64>>,
 }
 
+/// What a walk brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Just what comes from the room's head on.
+    Live,
+    /// What was missed since the position; the reply says how much.
+    Replay,
+    /// All since the position, for a socket that never left.
+    On,
+}
+
 /// Why a walk did not reach its end.
 enum Interruption {
     /// The membership ended: there may be another.
@@ -70,16 +81,29 @@ impl Walk {
         &self,
         id: Option<RequestId>,
         join: JoinRoom,
-        previous: Option<Addr<RoomActor>>,
+        previous: &mut Option<AttachedRoom>,
     ) -> Result<AttachedRoom, ApiError> {
-        let mut previous = previous;
         for _ in 0..MAX_ATTEMPTS {
             let (member, head) = self.member().await?;
+            if join.after.is_none() && previous.is_some() {
+                match self.reach(&member, Mode::On, Some((&id, false))).await {
+                    Ok(attached) => return Ok(attached),
+                    Err(Interruption::Ended) => {
+                        *previous = None;
+                        continue;
+                    }
+                    Err(Interruption::Failed(error)) => return Err(error),
+                }
+            }
             let resume = self.resume(&join, head).await?;
             self.detach(previous.take()).await;
             self.outbox.begin_room(self.room_id, resume.position);
-            let replays = join.after.is_some() && !resume.truncated;
-            match self.reach(&member, replays, Some((&id, resume))).await {
+            let mode = match join.after {
+                Some(_) if !resume.truncated => Mode::Replay,
+                _ => Mode::Live,
+            };
+            let reply = Some((&id, resume.truncated));
+            match self.reach(&member, mode, reply).await {
                 Ok(attached) => return Ok(attached),
                 Err(Interruption::Ended) => {}
                 Err(Interruption::Failed(error)) => return Err(error),
@@ -88,10 +112,11 @@ impl Walk {
         Err(restarting())
     }
 
-    /// Comes back after the death of the room's actor, from the outbox's position.
+    /// Comes back after the death of the room's actor, or when the socket was too slow, from the
+    /// outbox's position.
     pub(super) async fn rejoin(&self) -> Result<AttachedRoom, ApiError> {
         let (member, _) = self.member().await?;
-        match self.reach(&member, true, None).await {
+        match self.reach(&member, Mode::On, None).await {
             Ok(attached) => Ok(attached),
             Err(Interruption::Ended) => Err(ApiError::new(Code::NotMember)),
             Err(Interruption::Failed(error)) => Err(error),
@@ -138,11 +163,11 @@ impl Walk {
     }
 
     /// Takes the socket out of its room; on return nothing more comes from it.
-    pub(super) async fn detach(&self, room: Option<Addr<RoomActor>>) {
+    pub(super) async fn detach(&self, room: Option<AttachedRoom>) {
         if let Some(room) = room {
             metrics::get().actor(ActorKind::Room).sent();
             // A dead room has nobody attached.
-            let _ = room.send(Detach(self.outbox.session_id)).await;
+            let _ = room.addr.send(Detach(self.outbox.session_id)).await;
         }
     }
 
@@ -150,13 +175,13 @@ impl Walk {
     async fn reach(
         &self,
         member: &Member,
-        replays: bool,
-        joined: Option<(&Option<RequestId>, Resume)>,
+        mode: Mode,
+        joined: Option<(&Option<RequestId>, bool)>,
     ) -> Result<AttachedRoom, Interruption> {
         let mut replayed = 0;
         let mut deaths = 0;
         while deaths < MAX_ATTEMPTS {
-            if replays {
+            if mode != Mode::Live {
                 replayed += self.replay(member).await?;
             }
             let addr = self.open().await?;
@@ -165,11 +190,11 @@ impl Walk {
                 outbox: Arc::clone(&self.outbox),
                 user_id: self.user_id,
                 generation: member.generation,
-                replays,
-                joined: joined.map(|(id, resume)| JoinReply {
+                replays: mode != Mode::Live,
+                joined: joined.map(|(id, truncated)| JoinReply {
                     id: id.clone(),
-                    replayed,
-                    truncated: resume.truncated,
+                    replayed: if mode == Mode::Replay { replayed } else { 0 },
+                    truncated,
                 }),
             };
             match addr.send(attach).await {
@@ -202,19 +227,24 @@ impl Walk {
             let store = &self.gateway.store;
             let page = store.messages(self.room_id, after, REPLAY_PAGE).await;
             let page = page.map_err(unavailable)?;
+            let mut complete = true;
             for msg in page.messages {
                 self.outbox.writable().await;
                 if self.ended.get() >= member.generation {
                     return Err(Interruption::Ended);
                 }
-                self.outbox.deliver(&Delivery::new(msg));
+                if !self.outbox.deliver(&Delivery::new(msg)) {
+                    // Replies have taken the room meanwhile: read it again when there is some.
+                    complete = false;
+                    break;
+                }
                 replayed += 1;
                 metrics::get().resume_messages.increment(1);
             }
             if !self.outbox.is_open() {
                 return Err(closed().into());
             }
-            if !page.has_more {
+            if !page.has_more && complete {
                 return Ok(replayed);
             }
         }
