@@ -8,6 +8,7 @@
 
 mod accounts;
 mod authentication;
+mod bench;
 mod cli;
 mod config;
 mod documents;
