@@ -25,6 +25,14 @@ pub(crate) struct Report {
     rooms: usize,
     /// How long the load took.
     seconds: f64,
+    accepted_per_s: f64,
+    delivered_per_s: f64,
+}
+
+/// The load itself: how long it took, and how far things were at its end.
+pub(super) struct Loaded {
+    pub(super) seconds: f64,
+    pub(super) counts: Counts,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,8 +48,9 @@ impl Report {
         verdict: Verdict,
         latency: &Latency,
         reconnects: u64,
-        seconds: f64,
+        loaded: &Loaded,
     ) -> Self {
+        let per_s = |count: u64| count as f64 / loaded.seconds.max(1e-3);
         Self {
             sent: counts.sent,
             accepted: counts.accepted,
@@ -54,7 +63,9 @@ impl Report {
             reconnects,
             clients: plan.clients,
             rooms: plan.rooms,
-            seconds,
+            seconds: loaded.seconds,
+            accepted_per_s: per_s(loaded.counts.accepted),
+            delivered_per_s: per_s(loaded.counts.delivered),
         }
     }
 
@@ -69,7 +80,6 @@ impl fmt::Display for Report {
         let Self {
             verdict, seconds, ..
         } = self;
-        let per_s = |count: u64| count as f64 / seconds.max(1e-3);
         writeln!(
             f,
             "{} clients, {} rooms, {seconds:.1} s, {} reconnects",
@@ -77,8 +87,11 @@ impl fmt::Display for Report {
         )?;
         writeln!(f)?;
         writeln!(f, "  {:<12}{:>10}", "sent", self.sent)?;
-        for (name, count) in [("accepted", self.accepted), ("delivered", self.delivered)] {
-            writeln!(f, "  {name:<12}{count:>10}  {:.0} a second", per_s(count))?;
+        for (name, count, per_s) in [
+            ("accepted", self.accepted, self.accepted_per_s),
+            ("delivered", self.delivered, self.delivered_per_s),
+        ] {
+            writeln!(f, "  {name:<12}{count:>10}  {per_s:.0} a second")?;
         }
         let Verdict {
             lost,

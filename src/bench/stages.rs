@@ -20,7 +20,7 @@ use super::{
     pages,
     plan::Plan,
     progress::{Progress, words},
-    report::Report,
+    report::{Loaded, Report},
     rest::Rest,
     setup,
     verify::verify,
@@ -57,7 +57,7 @@ async fn run_shown(plan: Plan, stop: &Notify, progress: &Progress) -> anyhow::Re
         actix::spawn(client.run());
     }
     gather(&world, progress).await?;
-    let seconds = load(&world, &phase, stop, progress).await;
+    let loaded = load(&world, &phase, stop, progress).await;
     settle(&world, progress).await;
     phase.send_replace(Phase::Done);
     progress.say("reading history".to_owned());
@@ -73,7 +73,7 @@ async fn run_shown(plan: Plan, stop: &Notify, progress: &Progress) -> anyhow::Re
         verdict,
         &latency,
         reconnects,
-        seconds,
+        &loaded,
     ))
 }
 
@@ -122,13 +122,13 @@ async fn gather(world: &World, progress: &Progress) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets the clients send until the time is over, or it is stopped; returns how long that was.
+/// Lets the clients send until the time is over, or it is stopped; returns how far they got.
 async fn load(
     world: &World,
     phase: &watch::Sender<Phase>,
     stop: &Notify,
     progress: &Progress,
-) -> f64 {
+) -> Loaded {
     let began = Instant::now();
     let end = began + world.plan.duration;
     progress.begin_load(world.plan.duration);
@@ -147,7 +147,10 @@ async fn load(
         }
     }
     progress.end_load();
-    began.elapsed().as_secs_f64()
+    Loaded {
+        seconds: began.elapsed().as_secs_f64(),
+        counts: world.ledger.borrow().counts,
+    }
 }
 
 /// Waits until all that was accepted has arrived, or nothing changes any more.
