@@ -8,7 +8,7 @@ mod bench;
 mod check_config;
 mod dev;
 mod dlq;
-mod endpoint;
+pub(crate) mod endpoint;
 mod escape;
 mod failure;
 mod flags;

@@ -3,6 +3,7 @@
 pub mod actors;
 pub mod auth;
 pub mod backends;
+mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;

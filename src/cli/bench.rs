@@ -1,9 +1,23 @@
 //! `roomcast bench`: load generator and verifier.
 
-use clap::Args;
+use std::time::Duration;
 
-use super::failure::Failure;
-use crate::config::{Environment, Mode, Settings, parse};
+use anyhow::Context;
+use clap::Args;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
+use url::Url;
+
+use super::{
+    endpoint::Endpoint,
+    failure::{Failure, print_line},
+};
+use crate::{
+    bench::{self, Plan, Report},
+    config::{ConfigError, Environment, Mode, Settings, parse},
+};
 
 /// Numbers stay text here, so that every problem is told at once.
 #[derive(Debug, Args)]
@@ -65,21 +79,77 @@ pub(super) struct BenchArgs {
 }
 
 pub(super) fn run(args: BenchArgs) -> Result<(), Failure> {
-    let mut settings = Settings::new(Mode::Dev, [].into(), Environment::default());
-    for url in &args.urls {
-        settings.read_argument("URL", url, parse::server_url);
+    let is_json = args.json;
+    let plan = args.plan()?;
+    // Each client is an open file. Where that is forbidden, connecting says so.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let report = actix::System::new().block_on(run_until_stopped(plan))?;
+    let shown = match is_json {
+        true => serde_json::to_string(&report).context("the report is no JSON")?,
+        false => report.to_string(),
+    };
+    print_line(&shown)?;
+    match report.is_clean() {
+        true => Ok(()),
+        false => Err(Failure::RunTime(anyhow::anyhow!(
+            "the servers did not keep what they promised"
+        ))),
     }
-    let numbers = [
-        ("--clients", &args.clients, 1..=100_000),
-        ("--rooms", &args.rooms, 1..=100_000),
-        ("--rate", &args.rate, 0..=1_000_000),
-        ("--duration-s", &args.duration_s, 1..=86_400),
-        ("--reconnect-every-s", &args.reconnect_every_s, 0..=86_400),
-        ("--duplicate-percent", &args.duplicate_percent, 0..=100),
-    ];
-    for (flag, text, range) in numbers {
-        settings.read_argument(flag, text, parse::within(range));
+}
+
+/// Runs the plan; the first signal ends the load, the second everything.
+async fn run_until_stopped(plan: Plan) -> anyhow::Result<Report> {
+    let stop = Notify::new();
+    let signals = async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.notify_one();
+        }
+        anyhow::bail!("stopped before anything was verified")
+    };
+    tokio::select! {
+        ended = bench::run(plan, &stop) => ended,
+        stopped = signals => stopped,
     }
-    settings.finish(Some(()))?;
-    Err(Failure::NotYet("bench"))
+}
+
+impl BenchArgs {
+    fn plan(self) -> Result<Plan, ConfigError> {
+        let mut settings = Settings::new(Mode::Dev, [].into(), Environment::default());
+        let plan = self.read(&mut settings);
+        settings.finish(plan)
+    }
+
+    fn read(&self, settings: &mut Settings) -> Option<Plan> {
+        let urls: Vec<Option<Url>> = self
+            .urls
+            .iter()
+            .map(|url| settings.read_argument("URL", url, parse::server_url))
+            .collect();
+        let mut number =
+            |flag, text: &str, range| settings.read_argument(flag, text, parse::within(range));
+        let clients = number("--clients", &self.clients, 1..=100_000);
+        let rooms = number("--rooms", &self.rooms, 1..=100_000);
+        let rate = number("--rate", &self.rate, 0..=1_000_000);
+        let duration_s = number("--duration-s", &self.duration_s, 1..=86_400);
+        let reconnect_every_s = number("--reconnect-every-s", &self.reconnect_every_s, 0..=86_400);
+        let duplicate_percent = number("--duplicate-percent", &self.duplicate_percent, 0..=100);
+        Some(Plan {
+            gateways: urls
+                .into_iter()
+                .map(|url| url.map(Endpoint::from))
+                .collect::<Option<_>>()?,
+            clients: clients? as usize,
+            rooms: rooms? as usize,
+            rate: rate?,
+            duration: Duration::from_secs(duration_s?.into()),
+            reconnect_every: Duration::from_secs(reconnect_every_s?.into()),
+            duplicate_percent: duplicate_percent?,
+        })
+    }
 }

@@ -2,30 +2,38 @@
 
 use std::fmt;
 
+use url::Url;
+
 use crate::config::{Settings, keys, parse};
 
 /// The address of a server, without a slash at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Endpoint(String);
+pub(crate) struct Endpoint(String);
 
 impl Endpoint {
     /// Reads where the server is: on this machine, unless it is said; `None` notes a problem.
-    pub(super) fn read(settings: &mut Settings) -> Option<Self> {
+    pub(crate) fn read(settings: &mut Settings) -> Option<Self> {
         if let Some(url) = settings.read_optional(&keys::ROOMCAST_URL, parse::server_url)? {
-            return Some(Self(url.as_str().trim_end_matches('/').to_owned()));
+            return Some(url.into());
         }
         let port = settings.read(&keys::PORT, parse::service_port)?;
         Some(Self(format!("http://127.0.0.1:{port}")))
     }
 
     /// Returns the address of a path.
-    pub(super) fn http(&self, path: &str) -> String {
+    pub(crate) fn http(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
 
     /// Returns the address of the WebSocket.
-    pub(super) fn websocket(&self) -> String {
+    pub(crate) fn websocket(&self) -> String {
         format!("{}/ws", self.0.replacen("http", "ws", 1))
+    }
+}
+
+impl From<Url> for Endpoint {
+    fn from(url: Url) -> Self {
+        Self(url.as_str().trim_end_matches('/').to_owned())
     }
 }
 

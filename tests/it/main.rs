@@ -8,6 +8,7 @@
 
 mod accounts;
 mod authentication;
+mod bench;
 mod bursts;
 mod cli;
 mod config;

@@ -25,6 +25,8 @@ const DRAIN: Duration = Duration::from_secs(25);
 #[derive(Clone, Default)]
 pub struct ServerOptions {
     env: Vec<(String, String)>,
+    /// 0 is any free port.
+    port: u16,
     expects_errors: bool,
     expects_imbalance: bool,
 }
@@ -107,15 +109,9 @@ impl TestServer {
 
     async fn launch(options: ServerOptions, folder: Arc<TempDir>) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_roomcast"))
-            .args([
-                "dev",
-                "--port",
-                "0",
-                "--metrics-addr",
-                "127.0.0.1:0",
-                "--data-dir",
-            ])
+            .args(["dev", "--metrics-addr", "127.0.0.1:0", "--data-dir"])
             .arg(folder.path().join("data"))
+            .args(["--port", &options.port.to_string()])
             .current_dir(folder.path())
             .env("BCRYPT_COST", "4")
             .env("NO_COLOR", "1")
@@ -303,6 +299,14 @@ impl TestServer {
     /// Starts again on the same folder; the process must have ended.
     pub async fn restart(self) -> Self {
         let options = self.options.clone();
+        self.restart_with(options).await
+    }
+
+    /// Starts again on the same folder and port; the process must have ended.
+    pub async fn restart_in_place(self) -> Self {
+        let (_, port) = self.host().rsplit_once(':').expect("host:port");
+        let mut options = self.options.clone();
+        options.port = port.parse().expect("a port");
         self.restart_with(options).await
     }
 
