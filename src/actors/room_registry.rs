@@ -36,6 +36,7 @@ use crate::{
     ids::{ClientMsgId, RoomId, SessionId, UserId},
     metrics::{self, ActorKind},
     outbox::Outbox,
+    presence::Heartbeat,
     protocol::{
         close::CloseCode,
         server::{MessageFailed, ServerEvent},
@@ -205,7 +206,12 @@ impl Handler<IdentifySession> for RoomRegistry {
         let user_id = identify.identity.user_id;
         if entry.identity.replace(identify.identity).is_none() {
             self.by_user.entry(user_id).or_default().push(session_id);
-            self.parts.presence.touch(vec![(user_id, session_id)]);
+            let silent_for = entry.outbox.silent_for();
+            self.parts.presence.touch(vec![Heartbeat {
+                user_id,
+                session_id,
+                silent_for,
+            }]);
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     clock::Timestamp,
     ids::{RoomId, Seq, SessionId, UserId},
     metrics::{self, ActorKind},
+    presence::Heartbeat,
     protocol::{
         HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT,
         close::CloseCode,
@@ -101,9 +102,14 @@ impl RoomRegistry {
             .sessions
             .iter()
             .filter(|(_, entry)| entry.outbox.is_open());
-        let alive: Vec<(UserId, SessionId)> = open
-            .filter_map(|(id, entry)| Some((entry.identity.as_ref()?.user_id, *id)))
-            .collect();
+        let heartbeat = |(session_id, entry): (&SessionId, &SessionEntry)| {
+            Some(Heartbeat {
+                user_id: entry.identity.as_ref()?.user_id,
+                session_id: *session_id,
+                silent_for: entry.outbox.silent_for(),
+            })
+        };
+        let alive: Vec<_> = open.filter_map(heartbeat).collect();
         if !alive.is_empty() {
             self.parts.presence.touch(alive);
         }
