@@ -24,12 +24,14 @@ use fail::fail_point;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::{presence::PresenceHandle, supervision::Guardian};
+use super::{Slices, presence::PresenceHandle, supervision::Guardian};
 use crate::{
+    auth::Authenticator,
     clock::Timestamp,
     event::{Event, MembershipChange},
     fanout::{Arrival, Delivery, SharedDelivery, arrival},
     ids::{Epoch, RoomId, Seq, SessionId, UserId},
+    memberships::Memberships,
     metrics::{self, ActorKind},
     outbox::Outbox,
     protocol::{
@@ -50,11 +52,14 @@ const FILL_PAGE: usize = 100;
 /// How long to wait before a hole is read again.
 const FILL_RETRY: Duration = Duration::from_millis(250);
 
-/// What a room works with.
+/// What a slice's registry and rooms work with.
 #[derive(Clone)]
 pub struct RoomParts {
     pub store: Store,
     pub presence: PresenceHandle,
+    pub auth: Authenticator,
+    pub memberships: Memberships,
+    pub slices: Slices,
     pub epoch: Epoch,
 }
 

@@ -52,7 +52,7 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 const RECONNECT_SPREAD_MS: u64 = 2_000;
 
 /// A number that differs from socket to socket, to spread what is due at the same time.
-fn spread(session_id: SessionId, below: u64) -> u64 {
+pub(super) fn spread(session_id: SessionId, below: u64) -> u64 {
     session_id.0.as_u64_pair().0 % below
 }
 
@@ -66,6 +66,7 @@ impl RoomRegistry {
     pub(super) fn sweep(&mut self, ctx: &mut Context<Self>) {
         self.sweeps += 1;
         self.sweep_sockets();
+        self.recheck(ctx);
         let now = Instant::now();
         self.departures
             .retain(|departure| now.duration_since(departure.at) < DEPARTURE_TTL);
