@@ -1,7 +1,7 @@
 //! The port's suite on the shared Valkey, and what only Valkey can do: be away.
 
 mod away;
-mod private;
+pub(crate) mod private;
 
 use std::time::Duration;
 
