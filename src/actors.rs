@@ -2,15 +2,17 @@
 //!
 //! | rank | actor | how many | asks | tells | mailbox | when it is full |
 //! |---|---|---|---|---|---|---|
-//! | 0 | [`session::SessionActor`] | one per socket | registry, room, bridge | – | 64 | the socket is cut and resumes by seq |
+//! | 0 | [`session::SessionActor`] | one per socket | registry, room, bridge | registry, presence | 64 | the socket is cut and resumes by seq |
 //! | 1 | [`room::RoomActor`] | one per room with local sockets | Store | presence | 256 | the room is marked behind and reads the hole from the store |
-//! | 2 | [`room_registry::RoomRegistry`] | one per slice | – | rooms, sessions, presence | 8,192 | the bridge waits; signals are dropped |
+//! | 2 | [`room_registry::RoomRegistry`] | one per slice | Store | rooms, sessions, registries, presence | 8,192 | the bridge waits; signals are dropped |
 //! | 3 | [`presence::PresenceActor`] | one per gateway | Presence port | registries | 1,024 | dropped: deadlines heal it |
 //! | 4 | [`kafka_bridge::KafkaBridge`] | one | persistors, MessageLog port | registries | 4,096 | the send is refused, retryable |
 //! | 5 | [`persistor::PersistorActor`] | N, partition modulo N | Store | – | 4 | the bridge waits |
 //!
-//! *Ask* only a larger rank, *tell* only a smaller one, so that waits form no cycle. The bridge
-//! waits for a registry to take a batch, and for nothing that the registry waits for.
+//! *Ask* only a larger rank: waits then form no cycle. The bridge waits for a registry to take a
+//! batch, and for nothing that the registry waits for. *Tell* whom you like: nobody waits, and a
+//! full mailbox costs what the table says. What sessions and rooms tell upwards (a socket opened,
+//! closed, joined a room, types) is dropped there, and a sweep or a deadline heals it.
 //! `do_send` ignores mailbox bounds; its one use is [`supervision::ChildDown`].
 
 pub mod kafka_bridge;

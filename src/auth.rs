@@ -9,12 +9,12 @@ pub use passwords::{MAX_PASSWORD_BYTES, Passwords};
 pub use tokens::{Claims, IssuedToken, Tokens};
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use moka::sync::Cache;
@@ -54,6 +54,9 @@ pub struct Authenticator {
     /// Grows with every password change, so that a look-up that began before is not kept.
     changes: Arc<AtomicU64>,
     revoked: Arc<RwLock<HashMap<LoginId, Timestamp>>>,
+    started: Instant,
+    /// When the revoked logins were read last, in milliseconds since `started`.
+    reloaded_ms: Arc<AtomicU64>,
 }
 
 impl Authenticator {
@@ -69,6 +72,8 @@ impl Authenticator {
                 .build(),
             changes: Arc::default(),
             revoked: Arc::default(),
+            started: Instant::now(),
+            reloaded_ms: Arc::default(),
         }
     }
 
@@ -80,6 +85,55 @@ impl Authenticator {
         let revoked = self.store.revoked_logins(now).await?;
         self.write_revoked(|known| known.extend(revoked));
         Ok(())
+    }
+
+    /// Learns anew what was revoked, for an event may have been lost; not if that was done less
+    /// than `interval` ago.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn reload(&self, interval: Duration) -> Result<(), StoreError> {
+        let now = self.started.elapsed().as_millis() as u64;
+        let last = self.reloaded_ms.load(Ordering::SeqCst);
+        let is_due = now.saturating_sub(last) >= interval.as_millis() as u64;
+        let exchange = |from, to| {
+            let exchanged =
+                self.reloaded_ms
+                    .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
+            exchanged.is_ok()
+        };
+        // Of several slices one does it, for all.
+        if !is_due || !exchange(last, now) {
+            return Ok(());
+        }
+        let loaded = self.load(Timestamp::now()).await;
+        if loaded.is_err() {
+            exchange(now, last);
+        }
+        loaded
+    }
+
+    /// Returns which of these, who were judged some time ago, have been revoked since by a change
+    /// of the password.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn outdated(
+        &self,
+        identities: Vec<Arc<Identity>>,
+    ) -> Result<Vec<Arc<Identity>>, StoreError> {
+        let users: HashSet<_> = identities.iter().map(|who| who.user_id).collect();
+        let states = self.store.token_states(users.into_iter().collect()).await?;
+        let states: HashMap<_, _> = states.into_iter().collect();
+        let is_outdated = |who: &Arc<Identity>| {
+            let state = states.get(&who.user_id);
+            state.is_some_and(|state| !counts(*state, who.generation, who.login_id))
+        };
+        let outdated: Vec<_> = identities.into_iter().filter(is_outdated).collect();
+        for who in &outdated {
+            self.users.invalidate(&who.user_id);
+        }
+        Ok(outdated)
     }
 
     /// Judges a token.

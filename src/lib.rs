@@ -23,6 +23,8 @@ pub mod metrics;
 pub mod outbox;
 pub mod presence;
 pub mod protocol;
+#[cfg(test)]
+mod real_service;
 pub mod server;
 pub mod store;
 pub mod transport;

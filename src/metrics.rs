@@ -178,6 +178,8 @@ counters! {
     login_failures = "roomcast_login_failures_total";
     /// Retries of a batch because the store was away.
     persist_retries = "roomcast_persist_retries_total";
+    /// Typing and presence signals that were not sent: too many, or Valkey is away.
+    signals_dropped = "roomcast_signals_dropped_total";
 }
 
 /// Events that clients send, in the order of [`Metrics::frames_in`].

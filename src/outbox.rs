@@ -266,6 +266,12 @@ impl Outbox {
         self.lock().positions.get(&room_id).copied()
     }
 
+    /// Returns the joined rooms.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<RoomId> {
+        self.lock().positions.keys().copied().collect()
+    }
+
     // ------------------------------------------------------- acknowledgements
 
     /// Notes that a send is in the log's hands.

@@ -124,6 +124,9 @@ impl Running {
         let parts = RoomParts {
             store: backends.store.clone(),
             presence: gateway.presence.clone(),
+            auth: gateway.auth.clone(),
+            memberships: gateway.memberships.clone(),
+            slices: slices.clone(),
             epoch: gateway.epoch,
         };
         let (http, addr) = serve_http(&gateway, &slices, parts)?;

@@ -6,34 +6,54 @@
 //! | [`SocketGone`] | RoomRegistry | tell | – | mailbox full: dropped, the socket's deadline runs out |
 //! | [`AnnounceOnline`], [`SendTyping`] | rooms, sessions | tell | – | mailbox full: dropped |
 //! | [`ForgetMember`] | KafkaBridge | tell | – | mailbox full: dropped, a rejoin is not announced |
-//! | [`AskOnline`] | REST, rooms | ask | online or not, a user each | presence is unknown |
+//! | [`AskOnline`], [`AskHealth`] | REST, rooms | ask | online or not, a user each | presence is unknown |
+//! | [`LeaveAll`] | server | ask | –, when it is written | – |
 //!
-//! Invariants: nothing waits for presence but who asks for it; a user is announced to a room once,
-//! whatever the number of devices, and goes offline once, a second after the last socket, so that
-//! reloading a page is not a departure. A restart subscribes anew and has forgotten whom it
-//! announced: somebody may be announced twice.
+//! Invariants: nothing waits for presence but who asks for it, and the actor waits for nobody: one
+//! write is under way, and what comes meanwhile goes with the next; a user is announced to a room
+//! once, whatever the number of devices and gateways, and goes offline once, a second after the
+//! last socket, so that reloading a page is not a departure. What a gateway has said of its own
+//! users and not heard itself it says again. The users of a gateway that dies run out, and one of
+//! the others tells all. A restart subscribes anew and has forgotten whom it announced: other
+//! gateways repeat it, its own sockets come with the next touch, and somebody may be announced
+//! twice.
 
-use std::time::Duration;
+mod handle;
+mod outgoing;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
     WrapFuture,
 };
 use fail::fail_point;
-use futures_util::future::join_all;
-use rustc_hash::{FxHashMap, FxHashSet};
-use tokio::time::timeout;
+use futures_util::FutureExt;
+use rustc_hash::FxHashSet;
+use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
 
+pub use handle::PresenceHandle;
+
+use self::{
+    outgoing::{Outgoing, Written},
+    roster::{Judgement, Roster},
+};
 use super::{
-    Reference, Slices,
+    Slices,
     room::{Fleeting, RoomSignal},
     supervision::Guardian,
 };
 use crate::{
     ids::{RoomId, SessionId, UserId},
     metrics::{self, ActorKind},
-    presence::{Presence, PresenceUnavailable, Signal},
+    presence::{Heartbeat, Life, Presence, PresenceUnavailable, Present, Signal},
 };
 
 /// Notes that wait; more are dropped.
@@ -42,19 +62,23 @@ const MAILBOX: usize = 1_024;
 /// How long a user may be without a socket before others are told.
 const OFFLINE_DELAY: Duration = Duration::from_secs(1);
 
-/// How often sockets whose gateway died are looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(3);
-
-/// How long anybody waits for presence.
-const ASK_TIMEOUT: Duration = Duration::from_millis(250);
+/// How often sockets whose gateway died are looked for. A key outlives its last socket by longer.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Owns the `Presence` port of this gateway.
 pub struct PresenceActor {
     presence: Presence,
     slices: Slices,
     guardian: Guardian,
-    /// The rooms that each online user was announced to.
-    announced: FxHashMap<UserId, FxHashSet<RoomId>>,
+    /// Who is known to be online. Changed by signals and by what sockets do here.
+    roster: Roster,
+    /// What is not written yet.
+    outgoing: Outgoing,
+    is_writing: bool,
+    /// A sweep's answer is awaited.
+    is_sweeping: bool,
+    /// Users whose last socket has just gone.
+    departing: FxHashSet<UserId>,
 }
 
 impl PresenceActor {
@@ -65,54 +89,19 @@ impl PresenceActor {
             presence,
             slices,
             guardian,
-            announced: FxHashMap::default(),
+            roster: Roster::default(),
+            outgoing: Outgoing::default(),
+            is_writing: false,
+            is_sweeping: false,
+            departing: FxHashSet::default(),
         }
-    }
-
-    /// Handles a signal of any gateway, this one included.
-    fn signalled(&mut self, signal: Signal) {
-        match signal {
-            Signal::Typing {
-                room_id,
-                user_id,
-                is_typing,
-            } => self.tell_rooms(room_id, user_id, Fleeting::Typing(is_typing)),
-            Signal::Online { room_id, user_id } => {
-                if self.announced.entry(user_id).or_default().insert(room_id) {
-                    self.tell_rooms(room_id, user_id, Fleeting::Online(true));
-                }
-            }
-            Signal::Offline { user_id } => {
-                for room_id in self.announced.remove(&user_id).unwrap_or_default() {
-                    self.tell_rooms(room_id, user_id, Fleeting::Online(false));
-                }
-            }
-        }
-    }
-
-    /// Tells the room's actors on every slice; a full one misses it.
-    fn tell_rooms(&self, room_id: RoomId, user_id: UserId, change: Fleeting) {
-        let signal = RoomSignal {
-            room_id,
-            user_id,
-            change,
-        };
-        for registry in self.slices.all() {
-            if registry.try_send(signal).is_ok() {
-                metrics::get().actor(ActorKind::RoomRegistry).sent();
-            }
-        }
-    }
-
-    fn beside(&self, ctx: &mut Context<Self>, work: impl Future<Output = ()> + 'static) {
-        ctx.spawn(work.into_actor(self));
     }
 }
 
 /// These sockets are alive. Sent by a sweep, and when a socket is authenticated.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct TouchSockets(pub Vec<(UserId, SessionId)>);
+pub struct TouchSockets(pub Vec<Heartbeat>);
 
 /// A socket has closed.
 #[derive(Debug, Message)]
@@ -122,13 +111,16 @@ pub struct SocketGone {
     pub session_id: SessionId,
 }
 
+/// These sockets have closed, and those who have no other are offline at once. Sent when the
+/// process ends.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LeaveAll(pub Vec<(UserId, SessionId)>);
+
 /// A socket of the user has joined the room: others are told, unless they were.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct AnnounceOnline {
-    pub room_id: RoomId,
-    pub user_id: UserId,
-}
+pub struct AnnounceOnline(pub Present);
 
 /// A user types, or has stopped.
 #[derive(Debug, Message)]
@@ -142,15 +134,17 @@ pub struct SendTyping {
 /// A user has left the room: if it comes again, it is announced again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct ForgetMember {
-    pub room_id: RoomId,
-    pub user_id: UserId,
-}
+pub struct ForgetMember(pub Present);
 
 /// Asks who of these has a live socket.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<bool>, PresenceUnavailable>")]
 pub struct AskOnline(pub Vec<UserId>);
+
+/// Asks whether presence is known now.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct AskHealth;
 
 impl Actor for PresenceActor {
     type Context = Context<Self>;
@@ -162,14 +156,7 @@ impl Actor for PresenceActor {
             .count
             .increment(1.0);
         ctx.add_stream(ReceiverStream::new(self.presence.signals()));
-        ctx.run_interval(SWEEP_INTERVAL, |this, ctx| {
-            let presence = this.presence.clone();
-            this.beside(ctx, async move {
-                for user_id in presence.expire().await.unwrap_or_default() {
-                    presence.signal(Signal::Offline { user_id }).await;
-                }
-            });
-        });
+        ctx.run_interval(SWEEP_INTERVAL, Self::sweep);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
@@ -182,8 +169,18 @@ impl Actor for PresenceActor {
 }
 
 impl StreamHandler<Signal> for PresenceActor {
-    fn handle(&mut self, signal: Signal, _: &mut Context<Self>) {
-        self.signalled(signal);
+    fn handle(&mut self, signal: Signal, ctx: &mut Context<Self>) {
+        match signal {
+            Signal::Typing {
+                room_id,
+                user_id,
+                is_typing,
+            } => self.tell_rooms(Present { room_id, user_id }, Fleeting::Typing(is_typing)),
+            Signal::Online { present } => self.came(&present),
+            Signal::Offline { user_id, rooms } => self.went(user_id, rooms),
+            Signal::Hello => self.say_again(),
+        }
+        self.flush(ctx);
     }
 
     /// Another subscriber has taken over: this actor's successor.
@@ -195,16 +192,12 @@ impl Handler<TouchSockets> for PresenceActor {
 
     fn handle(&mut self, TouchSockets(sockets): TouchSockets, ctx: &mut Context<Self>) {
         let _handling = metrics::get().actor(ActorKind::Presence).handle();
-        let presence = self.presence.clone();
-        // Before what comes next: a socket is alive before its room is told.
-        ctx.wait(
-            async move {
-                if presence.touch(&sockets).await.is_err() {
-                    log::debug!("presence was not noted");
-                }
-            }
-            .into_actor(self),
-        );
+        let now = Instant::now();
+        for socket in sockets {
+            self.roster.heard(&socket, now);
+            self.outgoing.touch(socket);
+        }
+        self.flush(ctx);
     }
 }
 
@@ -213,39 +206,35 @@ impl Handler<SocketGone> for PresenceActor {
 
     fn handle(&mut self, gone: SocketGone, ctx: &mut Context<Self>) {
         let _handling = metrics::get().actor(ActorKind::Presence).handle();
-        let presence = self.presence.clone();
-        let leaving = async move { presence.leave(gone.user_id, gone.session_id).await };
-        ctx.spawn(leaving.into_actor(self).map(move |last, _, ctx| {
-            if last.unwrap_or(false) {
-                ctx.run_later(OFFLINE_DELAY, move |this, ctx| {
-                    this.beside(ctx, tell_if_offline(this.presence.clone(), gone.user_id));
-                });
-            }
-        }));
+        self.leave(gone.user_id, gone.session_id);
+        self.flush(ctx);
     }
 }
 
-async fn tell_if_offline(presence: Presence, user_id: UserId) {
-    if let Ok([false]) = presence.online(&[user_id]).await.as_deref() {
-        presence.signal(Signal::Offline { user_id }).await;
+impl Handler<LeaveAll> for PresenceActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, LeaveAll(sockets): LeaveAll, ctx: &mut Context<Self>) -> Self::Result {
+        let _handling = metrics::get().actor(ActorKind::Presence).handle();
+        for (user_id, session_id) in sockets {
+            self.leave(user_id, session_id);
+        }
+        let (waiter, written) = oneshot::channel();
+        self.outgoing.tell_left(waiter);
+        self.flush(ctx);
+        // Dropping the waiter is the signal.
+        Box::pin(written.map(drop))
     }
 }
 
 impl Handler<AnnounceOnline> for PresenceActor {
     type Result = ();
 
-    fn handle(
-        &mut self,
-        AnnounceOnline { room_id, user_id }: AnnounceOnline,
-        ctx: &mut Context<Self>,
-    ) {
+    fn handle(&mut self, AnnounceOnline(present): AnnounceOnline, ctx: &mut Context<Self>) {
         let _handling = metrics::get().actor(ActorKind::Presence).handle();
-        let known = self.announced.get(&user_id);
-        if !known.is_some_and(|rooms| rooms.contains(&room_id)) {
-            let presence = self.presence.clone();
-            self.beside(ctx, async move {
-                presence.signal(Signal::Online { room_id, user_id }).await;
-            });
+        if self.roster.joined(present) {
+            self.outgoing.announce(&[present]);
+            self.flush(ctx);
         }
     }
 }
@@ -256,24 +245,21 @@ impl Handler<SendTyping> for PresenceActor {
     fn handle(&mut self, typing: SendTyping, ctx: &mut Context<Self>) {
         let _handling = metrics::get().actor(ActorKind::Presence).handle();
         fail_point!("presence-actor");
-        let presence = self.presence.clone();
-        let signal = Signal::Typing {
+        self.outgoing.signal(Signal::Typing {
             room_id: typing.room_id,
             user_id: typing.user_id,
             is_typing: typing.is_typing,
-        };
-        self.beside(ctx, async move { presence.signal(signal).await });
+        });
+        self.flush(ctx);
     }
 }
 
 impl Handler<ForgetMember> for PresenceActor {
     type Result = ();
 
-    fn handle(&mut self, ForgetMember { room_id, user_id }: ForgetMember, _: &mut Context<Self>) {
+    fn handle(&mut self, ForgetMember(present): ForgetMember, _: &mut Context<Self>) {
         let _handling = metrics::get().actor(ActorKind::Presence).handle();
-        if let Some(rooms) = self.announced.get_mut(&user_id) {
-            rooms.remove(&room_id);
-        }
+        self.roster.forget_member(present);
     }
 }
 
@@ -287,80 +273,161 @@ impl Handler<AskOnline> for PresenceActor {
     }
 }
 
-/// How everything outside talks to presence. Nothing here ever fails or waits for long.
-#[derive(Clone)]
-pub struct PresenceHandle(Reference<PresenceActor>);
+impl Handler<AskHealth> for PresenceActor {
+    type Result = ResponseFuture<bool>;
 
-impl PresenceHandle {
-    /// Makes a handle of the supervised actor.
-    #[must_use]
-    pub fn new(actor: Reference<PresenceActor>) -> Self {
-        Self(actor)
+    fn handle(&mut self, _: AskHealth, _: &mut Context<Self>) -> Self::Result {
+        let _handling = metrics::get().actor(ActorKind::Presence).handle();
+        let presence = self.presence.clone();
+        Box::pin(async move { presence.is_healthy().await })
     }
+}
 
-    fn tell<M>(&self, msg: M)
-    where
-        M: Message<Result = ()> + Send + 'static,
-        PresenceActor: Handler<M>,
-    {
-        if self.0.get().try_send(msg).is_ok() {
-            metrics::get().actor(ActorKind::Presence).sent();
+impl PresenceActor {
+    // --------------------------------------------------------------- signals
+
+    fn came(&mut self, present: &[Present]) {
+        let now = Instant::now();
+        for one in present {
+            if self.roster.online(*one, now) {
+                self.tell_rooms(*one, Fleeting::Online(true));
+            }
         }
     }
 
-    /// Notes that sockets are alive.
-    pub fn touch(&self, sockets: Vec<(UserId, SessionId)>) {
-        self.tell(TouchSockets(sockets));
+    fn went(&mut self, user_id: UserId, rooms: Vec<RoomId>) {
+        // Who is here again, or still, has not gone: the sweep says so to the others.
+        let is_here = self.roster.is_here(user_id);
+        let told = self.roster.offline(user_id, rooms);
+        if is_here {
+            return;
+        }
+        for room_id in told {
+            self.tell_rooms(Present { room_id, user_id }, Fleeting::Online(false));
+        }
     }
 
-    /// Notes that a socket has closed.
-    pub fn gone(&self, user_id: UserId, session_id: SessionId) {
-        self.tell(SocketGone {
-            user_id,
-            session_id,
-        });
+    /// A gateway knows of nothing, or this one was cut off: what is known here is repeated.
+    fn say_again(&mut self) {
+        let present: Vec<_> = self.roster.present().collect();
+        self.outgoing.announce(&present);
+        for socket in self.roster.heartbeats(Instant::now()) {
+            self.outgoing.touch(socket);
+        }
     }
 
-    /// Tells every gateway that a user's first socket has joined a room.
-    pub fn announce(&self, room_id: RoomId, user_id: UserId) {
-        self.tell(AnnounceOnline { room_id, user_id });
+    /// Tells the room's actors on every slice; a full one misses it.
+    fn tell_rooms(&self, present: Present, change: Fleeting) {
+        let signal = RoomSignal {
+            room_id: present.room_id,
+            user_id: present.user_id,
+            change,
+        };
+        for registry in self.slices.all() {
+            if registry.try_send(signal).is_ok() {
+                metrics::get().actor(ActorKind::RoomRegistry).sent();
+            }
+        }
     }
 
-    /// Tells every gateway that a user types, or has stopped.
-    pub fn typing(&self, room_id: RoomId, user_id: UserId, is_typing: bool) {
-        self.tell(SendTyping {
-            room_id,
-            user_id,
-            is_typing,
-        });
+    // --------------------------------------------------------------- writing
+
+    fn leave(&mut self, user_id: UserId, session_id: SessionId) {
+        self.roster.gone(user_id, session_id);
+        self.outgoing.leave(user_id, session_id);
     }
 
-    /// Notes that a user has left a room.
-    pub fn forget_member(&self, room_id: RoomId, user_id: UserId) {
-        self.tell(ForgetMember { room_id, user_id });
+    /// Writes what waits, unless a write is under way: that is followed by another.
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        if self.is_writing || self.outgoing.is_empty() {
+            return;
+        }
+        self.is_writing = true;
+        let writing = mem::take(&mut self.outgoing).write(self.presence.clone());
+        ctx.spawn(writing.into_actor(self).map(|written, this, ctx| {
+            this.is_writing = false;
+            this.written(written, ctx);
+            this.flush(ctx);
+        }));
     }
 
-    /// Returns for each user whether it has a live socket; `None` when that is unknown.
-    pub async fn online(&self, users: Vec<UserId>) -> Option<Vec<bool>> {
-        metrics::get().actor(ActorKind::Presence).sent();
-        let asked = self.0.get().send(AskOnline(users));
-        timeout(ASK_TIMEOUT, asked).await.ok()?.ok()?.ok()
+    fn written(&mut self, written: Written, ctx: &mut Context<Self>) {
+        for user_id in written.last {
+            if self.departing.insert(user_id) {
+                ctx.run_later(OFFLINE_DELAY, move |this, ctx| {
+                    if this.departing.remove(&user_id) {
+                        this.tell_departed(vec![user_id], Vec::new(), ctx);
+                    }
+                });
+            }
+        }
+        if !written.leaving.is_empty() {
+            let departed = self.departing.drain().collect();
+            self.tell_departed(departed, written.leaving, ctx);
+        }
     }
 
-    /// Returns whether presence is known.
-    pub async fn is_healthy(&self) -> bool {
-        self.online(Vec::new()).await.is_some()
+    /// Tells that these users are offline, if they have no socket by now.
+    fn tell_departed(
+        &mut self,
+        users: Vec<UserId>,
+        waiters: Vec<oneshot::Sender<()>>,
+        ctx: &mut Context<Self>,
+    ) {
+        let presence = self.presence.clone();
+        let asking = async move {
+            let online = presence.online(&users).await.unwrap_or_default();
+            let users = users.into_iter().zip(online);
+            let users = users.filter(|(_, is_online)| !is_online);
+            users.map(|(user_id, _)| user_id).collect::<Vec<_>>()
+        };
+        ctx.spawn(asking.into_actor(self).map(|offline, this, ctx| {
+            for user_id in offline {
+                this.tell_offline(user_id);
+            }
+            this.outgoing.tell_written(waiters);
+            this.flush(ctx);
+        }));
     }
 
-    /// Removes sockets at once, without the usual delay: the process ends.
-    pub async fn leave_all(&self, sockets: Vec<(UserId, SessionId)>) {
-        let leaving = sockets.into_iter().map(|(user_id, session_id)| {
-            metrics::get().actor(ActorKind::Presence).sent();
-            self.0.get().send(SocketGone {
-                user_id,
-                session_id,
-            })
-        });
-        join_all(leaving).await;
+    fn tell_offline(&mut self, user_id: UserId) {
+        let rooms = self.roster.rooms_of(user_id);
+        self.outgoing.signal(Signal::Offline { user_id, rooms });
+    }
+
+    // -------------------------------------------------------------- sweeping
+
+    /// Looks for users whose gateway has died, and repeats what nobody has heard.
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        self.roster.prune(now);
+        let unheard = self.roster.unheard();
+        self.outgoing.announce(&unheard);
+        self.flush(ctx);
+        let due = self.roster.due(now);
+        if due.is_empty() || self.is_sweeping {
+            return;
+        }
+        self.is_sweeping = true;
+        let presence = self.presence.clone();
+        let asking = async move {
+            let found = presence.expire(&due).await.unwrap_or_default();
+            due.into_iter().zip(found).collect::<Vec<_>>()
+        };
+        ctx.spawn(asking.into_actor(self).map(|found, this, ctx| {
+            this.is_sweeping = false;
+            for (user_id, life) in found {
+                this.judge(user_id, life);
+            }
+            this.flush(ctx);
+        }));
+    }
+
+    fn judge(&mut self, user_id: UserId, life: Life) {
+        match self.roster.judge(user_id, life, Instant::now()) {
+            Judgement::Stays => {}
+            Judgement::TellAll => self.tell_offline(user_id),
+            Judgement::TellHere => self.went(user_id, Vec::new()),
+        }
     }
 }

@@ -25,12 +25,14 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 use tokio::task::yield_now;
 
-use super::{presence::PresenceHandle, supervision::Guardian};
+use super::{Slices, presence::PresenceHandle, supervision::Guardian};
 use crate::{
+    auth::Authenticator,
     clock::Timestamp,
     event::{Event, MembershipChange},
     fanout::{Arrival, Delivery, SharedDelivery, arrival},
     ids::{Epoch, RoomId, Seq, SessionId, UserId},
+    memberships::Memberships,
     metrics::{self, ActorKind},
     outbox::Outbox,
     protocol::{
@@ -55,11 +57,14 @@ const TURN_BYTES: usize = 64 * 1024;
 /// How long to wait before a hole is read again.
 const FILL_RETRY: Duration = Duration::from_millis(250);
 
-/// What a room works with.
+/// What a slice's registry and rooms work with.
 #[derive(Clone)]
 pub struct RoomParts {
     pub store: Store,
     pub presence: PresenceHandle,
+    pub auth: Authenticator,
+    pub memberships: Memberships,
+    pub slices: Slices,
     pub epoch: Epoch,
 }
 

@@ -10,8 +10,9 @@
 //! | [`DrainSockets`], [`AwaitEmpty`] | server | ask | the sockets that were open; nothing, late | – |
 //!
 //! It also runs the slice's one sweep: pings, silent, stalled, expired and closing sockets, the
-//! rooms' heads. When it panics the process ends: it has no state that could be built anew.
+//! rooms' heads, and what an event may have failed to tell: memberships and revoked tokens. When it panics the process ends: it has no state that could be built anew.
 
+mod recheck;
 mod sweep;
 
 use std::{
@@ -36,6 +37,7 @@ use crate::{
     ids::{ClientMsgId, RoomId, SessionId, UserId},
     metrics::{self, ActorKind},
     outbox::Outbox,
+    presence::Heartbeat,
     protocol::{
         close::CloseCode,
         server::{MessageFailed, ServerEvent},
@@ -57,6 +59,7 @@ pub struct RoomRegistry {
     by_user: FxHashMap<UserId, Vec<SessionId>>,
     departures: Vec<Departure>,
     sweeps: u64,
+    recheck: recheck::Recheck,
     /// Sockets that open now are sent away at once.
     draining: bool,
     /// Who waits until no session is left.
@@ -97,6 +100,7 @@ impl RoomRegistry {
             by_user: FxHashMap::default(),
             departures: Vec::new(),
             sweeps: 0,
+            recheck: recheck::Recheck::default(),
             draining: false,
             empty_waiters: Vec::new(),
         }
@@ -205,7 +209,12 @@ impl Handler<IdentifySession> for RoomRegistry {
         let user_id = identify.identity.user_id;
         if entry.identity.replace(identify.identity).is_none() {
             self.by_user.entry(user_id).or_default().push(session_id);
-            self.parts.presence.touch(vec![(user_id, session_id)]);
+            let silent_for = entry.outbox.silent_for();
+            self.parts.presence.touch(vec![Heartbeat {
+                user_id,
+                session_id,
+                silent_for,
+            }]);
         }
     }
 }
@@ -306,6 +315,8 @@ impl Handler<ApplyEvent> for RoomRegistry {
     fn handle(&mut self, ApplyEvent(event): ApplyEvent, ctx: &mut Context<Self>) {
         let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         match &*event {
+            // Told twice: a sweep was faster than the event, or another slice's sweep.
+            Event::MemberLeft(change) if self.has_departed(change) => return,
             Event::MemberLeft(change) => self.depart(change),
             Event::LoginRevoked {
                 user_id, login_id, ..
@@ -429,6 +440,14 @@ impl RoomRegistry {
             let telling = room.addr.send(ApplyRoomEvent(event));
             ctx.spawn(telling.map(drop).into_actor(self));
         }
+    }
+
+    fn has_departed(&self, change: &MembershipChange) -> bool {
+        self.departures.iter().any(|known| {
+            known.user_id == change.user_id
+                && known.room_id == change.room_id
+                && known.generation >= change.generation
+        })
     }
 
     fn depart(&mut self, change: &MembershipChange) {

@@ -8,79 +8,107 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{ALIVE, SIGNAL_CAPACITY, Signal};
+use super::{ALIVE, Heartbeat, Life, SIGNAL_CAPACITY, Signal};
 use crate::ids::{SessionId, UserId};
 
 /// A handle to the process's presence.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryPresence(Arc<Mutex<Sockets>>);
+pub struct MemoryPresence(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
-struct Sockets {
-    /// Of the live sockets, by user.
-    deadlines: HashMap<UserId, HashMap<SessionId, Instant>>,
+struct State {
+    users: HashMap<UserId, Sockets>,
     subscriber: Option<mpsc::Sender<Signal>>,
 }
 
+/// The deadlines of a user's sockets.
+#[derive(Debug, Default)]
+struct Sockets(HashMap<SessionId, Instant>);
+
+impl Sockets {
+    /// Returns when the last live socket runs out.
+    fn latest(&self, now: Instant) -> Option<Instant> {
+        self.0.values().copied().filter(|at| *at > now).max()
+    }
+}
+
 impl MemoryPresence {
-    fn lock(&self) -> MutexGuard<'_, Sockets> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn touch(&self, sockets: &[(UserId, SessionId)]) {
-        let deadline = Instant::now() + ALIVE;
+    pub(super) fn touch(&self, sockets: &[Heartbeat]) -> Vec<UserId> {
+        let now = Instant::now();
         let mut state = self.lock();
-        for (user_id, session_id) in sockets {
-            state
-                .deadlines
-                .entry(*user_id)
-                .or_default()
-                .insert(*session_id, deadline);
-        }
-    }
-
-    pub(super) fn leave(&self, user_id: UserId, session_id: SessionId) -> bool {
-        let mut state = self.lock();
-        let Some(sockets) = state.deadlines.get_mut(&user_id) else {
-            return false;
-        };
-        let was_there = sockets.remove(&session_id).is_some();
-        let none_left = sockets.is_empty();
-        if none_left {
-            state.deadlines.remove(&user_id);
-        }
-        was_there && none_left
-    }
-
-    pub(super) fn is_online(&self, user_id: UserId) -> bool {
-        self.lock().deadlines.contains_key(&user_id)
-    }
-
-    pub(super) fn expire(&self) -> Vec<UserId> {
-        self.expire_at(Instant::now())
-    }
-
-    fn expire_at(&self, now: Instant) -> Vec<UserId> {
-        let mut gone = Vec::new();
-        self.lock().deadlines.retain(|user_id, sockets| {
-            sockets.retain(|_, deadline| *deadline > now);
-            if sockets.is_empty() {
-                gone.push(*user_id);
+        let mut came = Vec::new();
+        for socket in sockets {
+            let left = ALIVE.saturating_sub(socket.silent_for);
+            if left.is_zero() {
+                continue;
             }
-            !sockets.is_empty()
-        });
-        gone
+            let known = state.users.entry(socket.user_id).or_default();
+            if known.latest(now).is_none() {
+                came.push(socket.user_id);
+            }
+            known.0.insert(socket.session_id, now + left);
+        }
+        came
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(super) fn leave(&self, sockets: &[(UserId, SessionId)]) -> Vec<UserId> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let mut last = Vec::new();
+        for (user_id, session_id) in sockets {
+            let Some(known) = state.users.get_mut(user_id) else {
+                continue;
+            };
+            let was_there = known.0.remove(session_id).is_some();
+            if was_there && known.latest(now).is_none() {
+                state.users.remove(user_id);
+                last.push(*user_id);
+            }
+        }
+        last
+    }
+
+    pub(super) fn online(&self, users: &[UserId]) -> Vec<bool> {
+        let now = Instant::now();
+        let state = self.lock();
+        let is_online = |user| state.users.get(user).and_then(|known| known.latest(now));
+        users.iter().map(|user| is_online(user).is_some()).collect()
+    }
+
+    pub(super) fn expire(&self, users: &[UserId]) -> Vec<Life> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let mut expire = |user_id| {
+            let Some(known) = state.users.get(user_id) else {
+                return Life::Absent;
+            };
+            if let Some(latest) = known.latest(now) {
+                let expires_in = latest - now;
+                return Life::Live { expires_in };
+            }
+            state.users.remove(user_id);
+            Life::RanOut
+        };
+        users.iter().map(&mut expire).collect()
+    }
+
+    pub(super) fn signal(&self, signals: &[Signal]) {
         if let Some(subscriber) = &self.lock().subscriber {
-            // Full or gone: a signal may be lost.
-            let _ = subscriber.try_send(signal);
+            for signal in signals {
+                // Full or gone: a signal may be lost.
+                let _ = subscriber.try_send(signal.clone());
+            }
         }
     }
 
     pub(super) fn signals(&self) -> mpsc::Receiver<Signal> {
         let (sender, receiver) = mpsc::channel(SIGNAL_CAPACITY);
+        // It has room for this.
+        let _ = sender.try_send(Signal::Hello);
         self.lock().subscriber = Some(sender);
         receiver
     }
@@ -88,28 +116,23 @@ impl MemoryPresence {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::MemoryPresence;
+    use crate::presence::{
+        Presence,
+        suite::{Fixture, presence_suite},
+    };
 
-    #[test]
-    fn a_user_is_online_while_any_socket_lives() {
-        let presence = MemoryPresence::default();
-        let user = UserId::random();
-        let (phone, laptop) = (SessionId::random(), SessionId::random());
-        presence.touch(&[(user, phone), (user, laptop)]);
-        assert!(!presence.leave(user, phone));
-        assert!(presence.is_online(user));
-        assert!(presence.leave(user, laptop));
-        assert!(!presence.is_online(user));
-        assert!(!presence.leave(user, laptop), "gone already");
+    struct Memory(Presence);
+
+    impl Fixture for Memory {
+        async fn open(_: &str) -> Option<Self> {
+            Some(Self(Presence::Memory(MemoryPresence::default())))
+        }
+
+        fn gateway(&self) -> Presence {
+            self.0.clone()
+        }
     }
 
-    #[test]
-    fn sockets_of_a_dead_gateway_run_out() {
-        let presence = MemoryPresence::default();
-        let user = UserId::random();
-        presence.touch(&[(user, SessionId::random())]);
-        assert!(presence.expire_at(Instant::now()).is_empty());
-        assert_eq!(presence.expire_at(Instant::now() + ALIVE), [user]);
-        assert!(!presence.is_online(user));
-    }
+    presence_suite!(Memory);
 }

@@ -125,6 +125,19 @@ pub(crate) async fn change_password(
     Ok(token_state(generation, kept_login))
 }
 
+pub(crate) async fn token_states(
+    conn: &mut Conn,
+    ids: Vec<UserId>,
+) -> QueryResult<Vec<(UserId, TokenState)>> {
+    let rows = users::table
+        .filter(users::id.eq_any(ids))
+        .select((users::id, users::token_generation, users::kept_login))
+        .load::<(UserId, i64, Option<LoginId>)>(conn)
+        .await?;
+    let state = |(id, generation, kept_login)| (id, token_state(generation, kept_login));
+    Ok(rows.into_iter().map(state).collect())
+}
+
 pub(crate) async fn revoke_login(
     conn: &mut Conn,
     user_id: UserId,

@@ -27,6 +27,12 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a batch may take, which no client waits for.
 const INGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Memberships that one statement asks for.
+const MEMBERSHIPS_CHUNK: usize = 500;
+
+/// Users that one statement asks for.
+const USERS_CHUNK: usize = 500;
+
 /// Rooms that one statement asks for.
 const HEADS_CHUNK: usize = 500;
 
@@ -238,6 +244,19 @@ impl Store {
         query!(self.reader => accounts::revoked_logins(now))
     }
 
+    /// Returns which tokens count of those users that exist, in any order.
+    pub async fn token_states(
+        &self,
+        ids: Vec<UserId>,
+    ) -> Result<Vec<(UserId, TokenState)>, StoreError> {
+        let mut states = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(USERS_CHUNK) {
+            let ids = ids.to_vec();
+            states.extend(query!(self.reader => accounts::token_states(ids))?);
+        }
+        Ok(states)
+    }
+
     /// Forgets revocations and invites whose time is over; returns how many.
     pub async fn forget_expired(&self, now: Timestamp) -> Result<usize, StoreError> {
         query!(self.writer => accounts::forget_expired(now))
@@ -280,6 +299,17 @@ impl Store {
             heads.extend(query!(self.reader => rooms::heads(ids))?);
         }
         Ok(heads)
+    }
+
+    /// Returns for those rooms that exist the generation of the youngest membership that they
+    /// ever had, in any order.
+    pub async fn generations(&self, ids: Vec<RoomId>) -> Result<Vec<(RoomId, u64)>, StoreError> {
+        let mut generations = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(HEADS_CHUNK) {
+            let ids = ids.to_vec();
+            generations.extend(query!(self.reader => rooms::generations(ids))?);
+        }
+        Ok(generations)
     }
 
     /// Joins a public room.
@@ -329,6 +359,21 @@ impl Store {
     /// Returns a room's members, longest-standing first.
     pub async fn members(&self, room_id: RoomId) -> Result<Vec<Member>, StoreError> {
         query!(self.reader => members::list(room_id))
+    }
+
+    /// Returns those of the memberships that exist, each with its generation, in any order.
+    pub async fn memberships(
+        &self,
+        mut pairs: Vec<(RoomId, UserId)>,
+    ) -> Result<Vec<(RoomId, UserId, u64)>, StoreError> {
+        // Neighbours share their room, which keeps each statement's work small.
+        pairs.sort_unstable();
+        let mut found = Vec::with_capacity(pairs.len());
+        for pairs in pairs.chunks(MEMBERSHIPS_CHUNK) {
+            let pairs = pairs.to_vec();
+            found.extend(query!(self.reader => members::memberships(pairs))?);
+        }
+        Ok(found)
     }
 
     /// Moves a read cursor, never back; an unknown id stands for the newest stored one before it.

@@ -8,4 +8,4 @@ pub(crate) mod members;
 pub(crate) mod messages;
 pub(crate) mod rooms;
 
-use super::{Conn, Db, lock_room};
+use super::{Conn, Db, find_memberships, lock_room};

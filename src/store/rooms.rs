@@ -153,3 +153,17 @@ pub(crate) async fn heads(conn: &mut Conn, ids: Vec<RoomId>) -> QueryResult<Vec<
         .load(conn)
         .await
 }
+
+/// Returns the generation of the youngest membership of the rooms that exist.
+pub(crate) async fn generations(
+    conn: &mut Conn,
+    ids: Vec<RoomId>,
+) -> QueryResult<Vec<(RoomId, u64)>> {
+    let rows = rooms::table
+        .filter(rooms::id.eq_any(ids))
+        .select((rooms::id, rooms::generation))
+        .load::<(RoomId, i64)>(conn)
+        .await?;
+    let unsigned = |(id, generation): (_, i64)| (id, generation.cast_unsigned());
+    Ok(rows.into_iter().map(unsigned).collect())
+}

@@ -19,6 +19,7 @@ mod harness;
 mod history;
 mod http_hostile;
 mod limits;
+mod lost_events;
 mod members;
 mod metrics;
 mod presence;

@@ -12,6 +12,7 @@ use crate::{
     clock::Timestamp,
     ids::{RoomId, Seq, SessionId, UserId},
     metrics::{self, ActorKind},
+    presence::Heartbeat,
     protocol::{
         HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT,
         close::CloseCode,
@@ -52,7 +53,7 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 const RECONNECT_SPREAD_MS: u64 = 2_000;
 
 /// A number that differs from socket to socket, to spread what is due at the same time.
-fn spread(session_id: SessionId, below: u64) -> u64 {
+pub(super) fn spread(session_id: SessionId, below: u64) -> u64 {
     session_id.0.as_u64_pair().0 % below
 }
 
@@ -66,6 +67,7 @@ impl RoomRegistry {
     pub(super) fn sweep(&mut self, ctx: &mut Context<Self>) {
         self.sweeps += 1;
         self.sweep_sockets();
+        self.recheck(ctx);
         let now = Instant::now();
         self.departures
             .retain(|departure| now.duration_since(departure.at) < DEPARTURE_TTL);
@@ -102,9 +104,14 @@ impl RoomRegistry {
             .sessions
             .iter()
             .filter(|(_, entry)| entry.outbox.is_open());
-        let alive: Vec<(UserId, SessionId)> = open
-            .filter_map(|(id, entry)| Some((entry.identity.as_ref()?.user_id, *id)))
-            .collect();
+        let heartbeat = |(session_id, entry): (&SessionId, &SessionEntry)| {
+            Some(Heartbeat {
+                user_id: entry.identity.as_ref()?.user_id,
+                session_id: *session_id,
+                silent_for: entry.outbox.silent_for(),
+            })
+        };
+        let alive: Vec<_> = open.filter_map(heartbeat).collect();
         if !alive.is_empty() {
             self.parts.presence.touch(alive);
         }
