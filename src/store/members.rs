@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::{Conn, lock_room};
+use super::{Conn, find_memberships, lock_room};
 use crate::{
     clock::Timestamp,
     ids::{MessageId, RoomId, Seq, UserId},
@@ -80,6 +80,18 @@ pub(crate) async fn list(conn: &mut Conn, room_id: RoomId) -> QueryResult<Vec<Me
         .load::<MemberRow>(conn)
         .await?;
     Ok(rows.into_iter().map(member_of).collect())
+}
+
+/// Returns those of the memberships that exist, each with its generation.
+pub(crate) async fn memberships(
+    conn: &mut Conn,
+    pairs: Vec<(RoomId, UserId)>,
+) -> QueryResult<Vec<(RoomId, UserId, u64)>> {
+    let rows = find_memberships(conn, &pairs).await?;
+    let unsigned = |(room_id, user_id, generation): (_, _, i64)| {
+        (room_id, user_id, generation.cast_unsigned())
+    };
+    Ok(rows.into_iter().map(unsigned).collect())
 }
 
 /// Returns what a user is to a room, and the room's head.

@@ -8,10 +8,7 @@ use crate::{
     clock::Timestamp,
     ids::{ClientMsgId, MessageId, RoomId, Seq, UserId},
     message::{MessageType, PersistedMessage},
-    store::{
-        MessagePage, PageCursor,
-        schema::{ingest_offsets, messages},
-    },
+    store::{MessagePage, PageCursor, schema::messages},
 };
 
 pub(crate) type MessageRow = (
@@ -25,7 +22,7 @@ pub(crate) type MessageRow = (
     Timestamp,
 );
 
-type MessageColumns = (
+pub(crate) type MessageColumns = (
     messages::room_id,
     messages::seq,
     messages::id,
@@ -126,12 +123,4 @@ pub(crate) async fn seq_at(
     };
     let seq = query.first::<Seq>(conn).await.optional()?;
     Ok(seq.unwrap_or(Seq::ZERO))
-}
-
-/// Returns for each partition up to where it is stored.
-pub(crate) async fn ingest_offsets(conn: &mut Conn) -> QueryResult<Vec<(u32, u64)>> {
-    let rows = ingest_offsets::table.load::<(i32, i64)>(conn).await?;
-    let unsigned =
-        |(partition, next): (i32, i64)| (partition.cast_unsigned(), next.cast_unsigned());
-    Ok(rows.into_iter().map(unsigned).collect())
 }

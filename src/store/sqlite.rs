@@ -4,7 +4,7 @@ mod ingest;
 #[path = "queries.rs"]
 pub(super) mod queries;
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use diesel::{
     Connection, ConnectionError, SqliteConnection, connection::SimpleConnection, prelude::*,
@@ -20,8 +20,11 @@ use diesel_async::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 
-use super::{IngestBatch, IngestError, Ingested, OpenError, StoreError, Visibility, schema::rooms};
-use crate::ids::RoomId;
+use super::{
+    IngestBatch, IngestError, Ingested, OpenError, StoreError, Visibility,
+    schema::{room_members, rooms},
+};
+use crate::ids::{RoomId, UserId};
 
 pub(super) type Conn = SyncConnectionWrapper<SqliteConnection>;
 pub(super) type Db = diesel::sqlite::Sqlite;
@@ -120,6 +123,28 @@ impl Database {
 pub(super) async fn lock_room(conn: &mut Conn, id: RoomId) -> QueryResult<Option<Visibility>> {
     let query = rooms::table.find(id).select(rooms::visibility);
     query.first(conn).await.optional()
+}
+
+/// Returns those of the memberships that exist, each with its generation.
+pub(super) async fn find_memberships(
+    conn: &mut Conn,
+    pairs: &[(RoomId, UserId)],
+) -> QueryResult<Vec<(RoomId, UserId, i64)>> {
+    let wanted: HashSet<_> = pairs.iter().copied().collect();
+    let (rooms, users): (HashSet<_>, HashSet<_>) = pairs.iter().copied().unzip();
+    // SQLite has no arrays of pairs: what fits either half is narrowed here.
+    let rows = room_members::table
+        .filter(room_members::room_id.eq_any(rooms))
+        .filter(room_members::user_id.eq_any(users))
+        .select((
+            room_members::room_id,
+            room_members::user_id,
+            room_members::generation,
+        ))
+        .load::<(RoomId, UserId, i64)>(conn)
+        .await?;
+    let is_wanted = |row: &(RoomId, UserId, i64)| wanted.contains(&(row.0, row.1));
+    Ok(rows.into_iter().filter(is_wanted).collect())
 }
 
 fn pool(path: &Path, size: usize) -> Result<Pool<Conn>, OpenError> {
