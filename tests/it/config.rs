@@ -258,10 +258,6 @@ fn what_this_version_lacks_checks_its_arguments_first() {
     };
     check(least(), &["serve", "--role", "worker", "--migrate"]);
     check(
-        least(),
-        &["migrate", "--new-epoch", "--reset-ingest", "--yes"],
-    );
-    check(
         Cli::new(),
         &["bench", "http://127.0.0.1:3000", "--json", "--rate", "0"],
     );

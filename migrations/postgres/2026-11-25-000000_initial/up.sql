@@ -9,7 +9,7 @@ CREATE TABLE installation (
 
 CREATE TABLE users (
     id               uuid        NOT NULL PRIMARY KEY,
-    email            text        NOT NULL UNIQUE,
+    email            text COLLATE "C" NOT NULL UNIQUE,
     password_hash    text        NOT NULL,
     display_name     text        NOT NULL,
     created_at       timestamptz NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE room_members (
 CREATE INDEX room_members_user_id ON room_members (user_id);
 
 CREATE TABLE invites (
-    token_hash  text        NOT NULL PRIMARY KEY,
+    token_hash  text COLLATE "C" NOT NULL PRIMARY KEY,
     room_id     uuid        NOT NULL REFERENCES rooms (id) ON DELETE CASCADE,
     created_by  uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     created_at  timestamptz NOT NULL,
