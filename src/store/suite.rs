@@ -26,6 +26,7 @@ macro_rules! store_suite {
             memberships_have_growing_generations
             a_database_is_bound_to_one_log
             a_batch_is_stored_whole_or_not_at_all_when_partitions_interleave
+            a_long_content_is_kept_whole
             another_epoch_is_begun
             a_reset_forgets_the_log_and_keeps_the_messages
             partitions_are_recorded_once
@@ -458,4 +459,36 @@ pub(super) async fn memberships_are_looked_up_in_pairs(store: &Store) {
     assert_eq!(pairs, expected);
     assert!(found.contains(&(scene.room, eve, member.generation)));
     assert_eq!(store.memberships(Vec::new()).await.expect("up"), []);
+}
+
+pub(super) async fn a_long_content_is_kept_whole(store: &Store) {
+    let scene = scene(store).await;
+    // Nothing that could be packed: ids in a row.
+    let mut longest = String::new();
+    while longest.len() < 19_000 {
+        longest.push_str(&ClientMsgId::random().to_string());
+    }
+    let contents = ["short", &longest[..2_000], &longest[..2_001], &longest];
+    let messages = contents.map(|content| scene.message(content));
+    let outcomes = ingest(store, batch(0, &messages)).await;
+    assert_eq!(told(&outcomes), ["new 1", "new 2", "new 3", "new 4"]);
+    let again = ingest(store, batch(4, &messages)).await;
+    let replayed = ingest(store, batch(0, &messages)).await;
+    for outcome in again.iter().chain(&replayed).chain(&outcomes) {
+        let (RecordOutcome::New(msg)
+        | RecordOutcome::Duplicate(msg)
+        | RecordOutcome::Replayed(msg)) = outcome
+        else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(
+            msg.content,
+            contents[usize::try_from(msg.seq.0 - 1).expect("small")]
+        );
+    }
+    for cursor in [PageCursor::Newest, PageCursor::AfterSeq(Seq::ZERO)] {
+        let page = store.messages(scene.room, cursor, 9).await.expect("up");
+        let found: Vec<_> = page.messages.iter().map(|msg| &msg.content).collect();
+        assert_eq!(found, contents);
+    }
 }

@@ -1,8 +1,8 @@
 //! One connection: how it is made, how it is set up, and why it was not.
 
-use std::{error::Error, fmt::Write, time::Duration};
+use std::{error::Error, fmt::Write, io, time::Duration};
 
-use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{Client, Config, Connection, NoTls, Socket, config::Host, error::SqlState};
 
@@ -48,7 +48,6 @@ impl Server {
         let conn = AsyncPgConnection::try_from_client_and_connection(client, connection);
         let mut conn = conn.await.map_err(unavailable)?;
         conn.batch_execute(SETUP).await.map_err(unavailable)?;
-        conn.set_prepared_statement_cache_size(diesel::connection::CacheSize::Unbounded);
         Ok(conn)
     }
 
@@ -98,27 +97,30 @@ impl Server {
 
     /// Tells what a person has to put right from what time puts right.
     fn refusal(&self, error: &tokio_postgres::Error) -> OpenError {
-        let reason = chain(error);
-        let Some(code) = error.code() else {
-            return OpenError::Unavailable {
-                addr: self.addr(),
-                reason,
-            };
-        };
-        let addr = self.addr();
+        let (addr, reason) = (self.addr(), chain(error));
+        let code = error.code().map(SqlState::code);
         match code {
-            // 28: who we are; 42501: what we may.
-            code if code.code().starts_with("28") || *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            // Who we are, and what we may.
+            Some(code) if code.starts_with("28") || code == "42501" => {
                 OpenError::Refused { addr, reason }
             }
-            &SqlState::INVALID_CATALOG_NAME => OpenError::NoDatabase {
+            Some("3D000") => OpenError::NoDatabase {
                 name: self.database(),
                 addr,
             },
             // It starts, stops, or has no connection left.
-            _ => OpenError::Unavailable { addr, reason },
+            Some(_) => OpenError::Unavailable { addr, reason },
+            None if error.is_closed() || is_of_network(error) => {
+                OpenError::Unavailable { addr, reason }
+            }
+            // It wants what we were not given: a password, TLS.
+            None => OpenError::Refused { addr, reason },
         }
     }
+}
+
+fn is_of_network(error: &tokio_postgres::Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<io::Error>())
 }
 
 /// Class 22: the data is wrong, whenever it comes.

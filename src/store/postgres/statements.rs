@@ -16,8 +16,9 @@ use crate::{
     ids::{ClientMsgId, EventId, MessageId, RoomId, Seq, UserId},
     message::{DedupKey, MessageType},
     store::{
+        ingest::places,
         schema::messages,
-        sql_types::{BigInt, Integer, Text, Timestamptz, Uuid},
+        sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid},
     },
 };
 
@@ -55,11 +56,13 @@ pub(super) struct FindStored<'a> {
 
 statement! { FindStored:
     "SELECT m.event_id, m.room_id, m.seq, m.id, m.sender_id, m.client_msg_id, m.message_type, \
-     m.content, m.created_at FROM UNNEST(" rooms as Array<Uuid>,
+     COALESCE(l.content, m.content), m.created_at FROM UNNEST(" rooms as Array<Uuid>,
     ", " senders as Array<Uuid>,
     ", " client_msg_ids as Array<Uuid>,
     ") AS k (room_id, sender_id, client_msg_id) \
-     JOIN messages AS m USING (room_id, sender_id, client_msg_id)"
+     JOIN messages AS m ON m.room_id = k.room_id AND m.sender_id = k.sender_id \
+     AND m.client_msg_id = k.client_msg_id \
+     LEFT JOIN long_contents AS l ON l.room_id = m.room_id AND l.seq = m.seq"
 }
 
 impl Query for FindStored<'_> {
@@ -86,7 +89,7 @@ impl FindStored<'_> {
     }
 }
 
-/// Stores messages.
+/// Stores messages; contents that do not fit beside them in a table of their own.
 pub(super) struct InsertMessages<'a> {
     rooms: Vec<RoomId>,
     seqs: Vec<Seq>,
@@ -94,27 +97,34 @@ pub(super) struct InsertMessages<'a> {
     senders: Vec<UserId>,
     client_msg_ids: Vec<ClientMsgId>,
     types: Vec<MessageType>,
-    contents: Vec<&'a str>,
+    inlines: Vec<&'a str>,
+    longs: Vec<Option<&'a str>>,
     events: Vec<EventId>,
     created_at: Timestamp,
 }
 
 statement! { InsertMessages:
-    "INSERT INTO messages (room_id, seq, id, sender_id, client_msg_id, message_type, content, \
-     event_id, created_at) SELECT k.*, " created_at as Timestamptz,
-    " FROM UNNEST(" rooms as Array<Uuid>,
+    "WITH k AS (SELECT * FROM UNNEST(" rooms as Array<Uuid>,
     ", " seqs as Array<BigInt>,
     ", " ids as Array<Text>,
     ", " senders as Array<Uuid>,
     ", " client_msg_ids as Array<Uuid>,
     ", " types as Array<Text>,
-    ", " contents as Array<Text>,
+    ", " inlines as Array<Text>,
+    ", " longs as Array<Nullable<Text>>,
     ", " events as Array<Uuid>,
-    ") AS k"
+    ") AS k (room_id, seq, id, sender_id, client_msg_id, message_type, content, long, event_id)), \
+     long AS (INSERT INTO long_contents (room_id, seq, content) \
+     SELECT room_id, seq, long FROM k WHERE long IS NOT NULL) \
+     INSERT INTO messages (room_id, seq, id, sender_id, client_msg_id, message_type, content, \
+     event_id, created_at) SELECT room_id, seq, id, sender_id, client_msg_id, message_type, \
+     content, event_id, " created_at as Timestamptz,
+    " FROM k"
 }
 
 impl<'a> InsertMessages<'a> {
     pub(super) fn of(rows: &[Row<'a>], created_at: Timestamp) -> Self {
+        let (inlines, longs) = rows.iter().map(|row| places(&row.msg.content)).unzip();
         Self {
             rooms: rows.iter().map(|row| row.msg.room_id).collect(),
             seqs: rows.iter().map(|row| row.place.seq).collect(),
@@ -122,7 +132,8 @@ impl<'a> InsertMessages<'a> {
             senders: rows.iter().map(|row| row.msg.sender_id).collect(),
             client_msg_ids: rows.iter().map(|row| row.msg.client_msg_id).collect(),
             types: rows.iter().map(|row| row.msg.message_type).collect(),
-            contents: rows.iter().map(|row| row.msg.content.as_str()).collect(),
+            inlines,
+            longs,
             events: rows.iter().map(|row| row.msg.event_id).collect(),
             created_at,
         }

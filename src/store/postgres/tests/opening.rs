@@ -66,6 +66,8 @@ async fn a_refusal_names_the_setting_and_never_the_password() {
     };
     let real = scratch.url().password().map(ToOwned::to_owned);
     check(&|_| {}, "DB_PASSWORD", false).await;
+    let nothing = |url: &mut Url| url.set_password(None).expect("a host");
+    check(&nothing, "DB_PASSWORD", false).await;
     check(
         &|url| {
             url.set_password(real.as_deref()).expect("a host");
