@@ -15,6 +15,7 @@ mod flags;
 mod healthcheck;
 mod logging;
 mod migrate;
+mod reaching;
 mod serve;
 mod signing;
 mod specifications;

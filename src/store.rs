@@ -12,6 +12,7 @@
 mod database;
 mod failure;
 mod ingest;
+mod postgres;
 mod schema;
 pub mod sql_types;
 mod sqlite;

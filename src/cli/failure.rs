@@ -13,11 +13,20 @@ const RUN_TIME: u8 = 1;
 /// Bad configuration or usage.
 const USAGE: u8 = 2;
 
+/// A dependency that cannot be reached (`EX_UNAVAILABLE`).
+const UNAVAILABLE: u8 = 69;
+
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A setting that turned out to be wrong where it was used.
+    #[error("{0}")]
+    Setting(String),
+    /// A dependency was waited for in vain.
+    #[error("{0}")]
+    Unavailable(String),
     #[error("{}", one_line(.0))]
     RunTime(#[from] anyhow::Error),
     #[error(
@@ -33,7 +42,8 @@ impl Failure {
     /// Tells people on standard error; returns the exit status.
     pub(super) fn report(&self) -> ExitCode {
         let status = match self {
-            Self::Config(_) => USAGE,
+            Self::Config(_) | Self::Setting(_) => USAGE,
+            Self::Unavailable(_) => UNAVAILABLE,
             Self::RunTime(_) | Self::NotYet(_) => RUN_TIME,
             Self::NobodyReads => return ExitCode::SUCCESS,
         };

@@ -1,21 +1,28 @@
 //! `roomcast migrate`: brings the schema of PostgreSQL up to date.
 
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
 use clap::Args;
+use tokio::runtime::Builder;
 
 use super::{
-    failure::Failure,
+    failure::{Failure, print_line},
     flags::{Flags, ForMigrate},
+    logging, reaching,
 };
-use crate::config::DatabaseConfig;
+use crate::{
+    config::{DatabaseConfig, Settings, keys, parse},
+    store::{OpenError, Store},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
-    /// Begin a new epoch: needed after restoring a backup, so that clients load their rooms anew
-    #[arg(long)]
-    new_epoch: bool,
-    /// Forget how far the log was read: needed after losing the log
-    #[arg(long)]
-    reset_ingest: bool,
+    #[command(flatten)]
+    steps: Steps,
     /// Do not ask before --new-epoch or --reset-ingest
     #[arg(long)]
     yes: bool,
@@ -23,15 +30,128 @@ pub(super) struct MigrateArgs {
     flags: Flags<ForMigrate>,
 }
 
+/// What is done besides.
+#[derive(Debug, Clone, Copy, Args)]
+struct Steps {
+    /// Begin a new epoch: needed after restoring a backup, so that clients load their rooms anew
+    #[arg(long)]
+    new_epoch: bool,
+    /// Forget how far the log was read: needed after losing the log
+    #[arg(long)]
+    reset_ingest: bool,
+}
+
+/// What the command runs with.
+struct MigrateConfig {
+    database: DatabaseConfig,
+    start_timeout: Duration,
+    log_filter: String,
+}
+
 pub(super) fn run(args: MigrateArgs) -> Result<(), Failure> {
-    let mut settings = args.flags.settings();
-    let database = DatabaseConfig::read(&mut settings);
-    if args.yes && !(args.new_epoch || args.reset_ingest) {
+    let MigrateArgs { steps, yes, flags } = args;
+    let mut settings = flags.settings();
+    let config = MigrateConfig::read(&mut settings);
+    check_asking(&mut settings, steps, yes);
+    let config = settings.finish(config)?;
+    logging::start(&config.log_filter);
+    if !yes {
+        steps.ask()?;
+    }
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("no runtime can be started")?;
+    runtime.block_on(migrate(&config, steps))
+}
+
+impl MigrateConfig {
+    fn read(settings: &mut Settings) -> Option<Self> {
+        let database = DatabaseConfig::read(settings);
+        let start_timeout = settings.read(&keys::START_TIMEOUT_S, parse::within(1..=3_600));
+        let log_filter = settings.read(&keys::RUST_LOG, parse::log_filter);
+        Some(Self {
+            database: database?,
+            start_timeout: Duration::from_secs(start_timeout?.into()),
+            log_filter: log_filter?,
+        })
+    }
+}
+
+/// Whoever cannot answer has to have agreed before.
+fn check_asking(settings: &mut Settings, steps: Steps, yes: bool) {
+    let asks = [
+        ("--new-epoch", steps.new_epoch),
+        ("--reset-ingest", steps.reset_ingest),
+    ];
+    let asks = asks.into_iter().filter(|(_, is_given)| *is_given);
+    let asks: Vec<_> = asks.map(|(flag, _)| flag).collect();
+    if yes && asks.is_empty() {
         settings.note(
             "--yes",
             "must go with --new-epoch or --reset-ingest: nothing else asks",
         );
     }
-    settings.finish(database)?;
-    Err(Failure::NotYet("migrate"))
+    if !yes && !io::stdin().is_terminal() {
+        for flag in asks {
+            settings.note(flag, "asks first, and there is no terminal: add --yes");
+        }
+    }
+}
+
+impl Steps {
+    fn ask(self) -> Result<(), Failure> {
+        if self.new_epoch {
+            confirm("Every client will load its rooms anew. Begin a new epoch?")?;
+        }
+        if self.reset_ingest {
+            confirm(
+                "Workers must be stopped. They will read the next log from its beginning; \
+                 what is stored stays. Forget the log?",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn confirm(question: &str) -> Result<(), Failure> {
+    let mut stderr = io::stderr();
+    // Nobody sees the question: then nobody answers it.
+    let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.context("the answer cannot be read")?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(anyhow!("nothing was changed").into()),
+    }
+}
+
+async fn migrate(config: &MigrateConfig, steps: Steps) -> Result<(), Failure> {
+    let store = open(config).await?;
+    if steps.new_epoch {
+        let epoch = store.new_epoch().await.map_err(anyhow::Error::new)?;
+        print_line(&format!("a new epoch has begun: {epoch}"))?;
+    }
+    if steps.reset_ingest {
+        store.reset_ingest().await.map_err(anyhow::Error::new)?;
+        print_line("the log is forgotten: the next worker takes the log that it finds")?;
+    }
+    store.close().await;
+    Ok(())
+}
+
+async fn open(config: &MigrateConfig) -> Result<Store, Failure> {
+    let url = &config.database.url;
+    let opened = reaching::store(config.start_timeout, async || {
+        match Store::open_postgres(url, false).await {
+            Ok(store) => Ok((store, "the schema was up to date")),
+            Err(OpenError::Behind { .. }) => {
+                let store = Store::open_postgres(url, true).await?;
+                Ok((store, "the schema is up to date now"))
+            }
+            Err(error) => Err(error),
+        }
+    });
+    let (store, done) = opened.await?;
+    print_line(done)?;
+    Ok(store)
 }

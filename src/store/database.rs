@@ -3,6 +3,8 @@
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
+use futures_util::TryFutureExt;
+use secrecy::SecretString;
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
@@ -11,11 +13,11 @@ use tokio::{
 use super::{
     IngestBatch, IngestError, Ingested, Installation, Joined, Member, MemberChange, MessagePage,
     NewUser, OpenError, PageCursor, ReadMark, Role, Room, RoomCursor, RoomSummary, Standing,
-    StoreError, TokenState, User, Visibility, sqlite,
+    StoreError, TokenState, User, Visibility, postgres, sqlite,
 };
 use crate::{
     clock::Timestamp,
-    ids::{LogId, LoginId, MessageId, RoomId, Seq, UserId},
+    ids::{Epoch, LogId, LoginId, MessageId, RoomId, Seq, UserId},
 };
 
 /// Threads that drive queries; blocking ones come and go beside them.
@@ -26,6 +28,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How long a batch may take, which no client waits for.
 const INGEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a change of the schema may take.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// Memberships that one statement asks for.
 const MEMBERSHIPS_CHUNK: usize = 500;
@@ -45,12 +50,14 @@ pub struct Store {
 
 #[derive(Clone)]
 enum Database {
+    Postgres(postgres::Database),
     Sqlite(sqlite::Database),
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.database {
+            Database::Postgres(_) => "Store::Postgres",
             Database::Sqlite(_) => "Store::Sqlite",
         })
     }
@@ -104,6 +111,20 @@ macro_rules! query {
         let database = $store.database.clone();
         $store.storage.run(CALL_TIMEOUT, async move {
             match database {
+                Database::Postgres(database) => {
+                    let mut attempts = postgres::Attempts::$access();
+                    loop {
+                        let mut conn = database.connection().await?;
+                        let outcome = postgres::queries::$($function)::+(
+                            &mut conn, $(Clone::clone(&$argument)),*
+                        ).await;
+                        match outcome {
+                            Ok(outcome) => break Ok(outcome),
+                            Err(error) if attempts.again(&mut conn, &error).await => {}
+                            Err(error) => break Err(StoreError::from(error)),
+                        }
+                    }
+                }
                 Database::Sqlite(database) => {
                     let mut conn = database.$access().await?;
                     let outcome = sqlite::queries::$($function)::+(&mut conn, $($argument),*).await;
@@ -123,7 +144,8 @@ impl Store {
     /// When the file is damaged, or from a newer version.
     pub async fn open_sqlite(path: &Path) -> Result<Self, OpenError> {
         let path = path.to_owned();
-        Self::open(async move { sqlite::Database::open(&path).await }).await
+        let opening = async move { sqlite::Database::open(&path).await };
+        Self::open(INGEST_TIMEOUT, opening.map_ok(Database::Sqlite)).await
     }
 
     /// Opens a SQLite file as it is, also beside the process that serves it.
@@ -132,16 +154,33 @@ impl Store {
     /// When there is none, or it is damaged or from another version.
     pub async fn attach_sqlite(path: &Path) -> Result<Self, OpenError> {
         let path = path.to_owned();
-        Self::open(async move { sqlite::Database::attach(&path).await }).await
+        let opening = async move { sqlite::Database::attach(&path).await };
+        Self::open(INGEST_TIMEOUT, opening.map_ok(Database::Sqlite)).await
+    }
+
+    /// Connects to PostgreSQL; with `migrate` it brings the schema up to date first.
+    ///
+    /// # Errors
+    /// [`OpenError::is_transient`] when the server may answer later,
+    /// [`OpenError::is_wrong_setting`] when it never will; or the schema is not this version's.
+    pub async fn open_postgres(url: &SecretString, migrate: bool) -> Result<Self, OpenError> {
+        let url = url.clone();
+        let patience = match migrate {
+            true => MIGRATION_TIMEOUT,
+            false => INGEST_TIMEOUT,
+        };
+        let opening = async move { postgres::Database::open(&url, migrate).await };
+        Self::open(patience, opening.map_ok(Database::Postgres)).await
     }
 
     async fn open(
-        opening: impl Future<Output = Result<sqlite::Database, OpenError>> + Send + 'static,
+        patience: Duration,
+        opening: impl Future<Output = Result<Database, OpenError>> + Send + 'static,
     ) -> Result<Self, OpenError> {
         let storage = Storage::start().map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        let database = storage.run(INGEST_TIMEOUT, opening).await?;
+        let database = storage.run(patience, opening).await?;
         Ok(Self {
-            database: Database::Sqlite(database),
+            database,
             storage: Arc::new(storage),
         })
     }
@@ -166,6 +205,11 @@ impl Store {
         }
     }
 
+    /// Begins another life of the database, after a backup was restored.
+    pub async fn new_epoch(&self) -> Result<Epoch, StoreError> {
+        query!(self.writer => installation::new_epoch())
+    }
+
     /// Returns whether a read succeeds now.
     pub async fn is_healthy(&self) -> bool {
         self.installation().await.is_ok()
@@ -176,6 +220,7 @@ impl Store {
         let database = self.database.clone();
         let closing = async move {
             match database {
+                Database::Postgres(database) => database.close(),
                 Database::Sqlite(database) => database.close().await,
             }
             Ok::<_, StoreError>(())
@@ -435,6 +480,7 @@ impl Store {
         let database = self.database.clone();
         let ingesting = async move {
             match database {
+                Database::Postgres(database) => database.ingest(batch).await,
                 Database::Sqlite(database) => database.ingest(batch).await,
             }
         };
@@ -443,6 +489,16 @@ impl Store {
 
     /// Returns for each partition up to where it is stored.
     pub async fn ingest_offsets(&self) -> Result<Vec<(u32, u64)>, StoreError> {
-        query!(self.reader => messages::ingest_offsets())
+        query!(self.reader => offsets::all())
+    }
+
+    /// Sees to it that partitions 0 to `count` have an offset; returns how many had one before.
+    pub async fn record_partitions(&self, count: u32) -> Result<u32, StoreError> {
+        query!(self.writer => offsets::record_partitions(count))
+    }
+
+    /// Forgets the log and how far it was read, after the log was lost; the messages stay.
+    pub async fn reset_ingest(&self) -> Result<(), StoreError> {
+        query!(self.writer => offsets::reset())
     }
 }

@@ -18,23 +18,32 @@ pub enum StoreError {
     Fault(String),
 }
 
-impl From<Error> for StoreError {
-    fn from(error: Error) -> Self {
-        match &error {
+impl StoreError {
+    /// Returns whether repeating does not help.
+    pub(super) fn is_fault(error: &Error) -> bool {
+        matches!(
+            error,
             Error::DatabaseError(
                 DatabaseErrorKind::UniqueViolation
-                | DatabaseErrorKind::ForeignKeyViolation
-                | DatabaseErrorKind::NotNullViolation
-                | DatabaseErrorKind::CheckViolation,
+                    | DatabaseErrorKind::ForeignKeyViolation
+                    | DatabaseErrorKind::NotNullViolation
+                    | DatabaseErrorKind::CheckViolation,
                 _,
-            )
-            | Error::NotFound
-            | Error::InvalidCString(_)
-            | Error::QueryBuilderError(_)
-            | Error::DeserializationError(_)
-            | Error::SerializationError(_) => Self::Fault(error.to_string()),
+            ) | Error::NotFound
+                | Error::InvalidCString(_)
+                | Error::QueryBuilderError(_)
+                | Error::DeserializationError(_)
+                | Error::SerializationError(_)
+        )
+    }
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        match Self::is_fault(&error) {
+            true => Self::Fault(error.to_string()),
             // A full disk, a lost connection, a lock: what is wrong today may be right tomorrow.
-            _ => Self::Unavailable(error.to_string()),
+            false => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -72,8 +81,58 @@ pub enum OpenError {
         "the database counts the offsets of log {bound}, but the log here is {log_id}: put back the files that belong together"
     )]
     OtherLog { bound: LogId, log_id: LogId },
+    #[error("DATABASE_URL, or what DB_* make of it, cannot be used: {0}")]
+    BadUrl(String),
+    #[error(
+        "PostgreSQL at {addr} cannot be reached: {reason}; check DB_HOST and DB_PORT (or DATABASE_URL), and that it runs"
+    )]
+    Unavailable { addr: String, reason: String },
+    #[error(
+        "PostgreSQL at {addr} refuses us: {reason}; check DB_USERNAME and DB_PASSWORD (or DATABASE_URL)"
+    )]
+    Refused { addr: String, reason: String },
+    #[error(
+        "PostgreSQL at {addr} has no database `{name}`: create it, or check DB_DATABASE (or DATABASE_URL)"
+    )]
+    NoDatabase { name: String, addr: String },
+    #[error(
+        "the schema of database `{database}` cannot be brought up to date: {reason}; check that DB_USERNAME may create tables in it"
+    )]
+    NotMigrated { database: String, reason: String },
+    #[error(
+        "the schema of database `{database}` is older than this version of roomcast: run `roomcast migrate`, or start with --migrate"
+    )]
+    Behind { database: String },
+    #[error(
+        "the schema of database `{database}` is from a newer version of roomcast: use that version, or another database (DB_DATABASE)"
+    )]
+    NewerSchema { database: String },
+    #[error(
+        "database `{database}` (DB_DATABASE) keeps text as {encoding}, which not every message fits in: create one with ENCODING 'UTF8'"
+    )]
+    Encoding { database: String, encoding: String },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl OpenError {
+    /// Returns whether the same call may succeed later, with nobody changing a setting.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Store(StoreError::Unavailable(_))
+        )
+    }
+
+    /// Returns whether a setting is wrong: who may log in where.
+    #[must_use]
+    pub fn is_wrong_setting(&self) -> bool {
+        matches!(
+            self,
+            Self::BadUrl(_) | Self::Refused { .. } | Self::NoDatabase { .. }
+        )
+    }
 }
 
 impl From<PoolError> for OpenError {

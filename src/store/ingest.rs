@@ -10,6 +10,17 @@ use crate::{
     ids::{MessageId, Seq},
 };
 
+/// Bytes of a content that lies beside its message; a longer one lies in `long_contents`.
+pub(super) const INLINE_BYTES: usize = 2_000;
+
+/// Returns what lies beside the message, and what lies in `long_contents`.
+pub(super) fn places(content: &str) -> (&str, Option<&str>) {
+    match content.len() > INLINE_BYTES {
+        true => ("", Some(content)),
+        false => (content, None),
+    }
+}
+
 /// A batch, by what the store knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Split {

@@ -36,6 +36,16 @@ pub(crate) async fn read(conn: &mut Conn) -> QueryResult<Installation> {
     Ok(Installation { epoch, log_id })
 }
 
+/// Begins another life: clients that come with the old epoch load everything anew.
+pub(crate) async fn new_epoch(conn: &mut Conn) -> QueryResult<Epoch> {
+    let epoch = Epoch::random();
+    diesel::update(installation::table.find(ROW))
+        .set(installation::epoch.eq(epoch))
+        .execute(conn)
+        .await?;
+    Ok(epoch)
+}
+
 /// Binds the database to a log, unless it is bound; returns the log that it is bound to.
 pub(crate) async fn bind_log(conn: &mut Conn, log_id: LogId) -> QueryResult<LogId> {
     conn.transaction(async |conn| {

@@ -10,7 +10,7 @@ use crate::{
     message::{MessageType, PersistedMessage},
     store::{
         MessagePage, PageCursor,
-        schema::{ingest_offsets, messages},
+        schema::{long_contents, messages},
     },
 };
 
@@ -25,7 +25,7 @@ pub(crate) type MessageRow = (
     Timestamp,
 );
 
-type MessageColumns = (
+pub(crate) type MessageColumns = (
     messages::room_id,
     messages::seq,
     messages::id,
@@ -104,7 +104,34 @@ pub(crate) async fn page(
     if !is_forward {
         messages.reverse();
     }
+    add_long_contents(conn, room_id, &mut messages).await?;
     Ok(MessagePage { messages, has_more })
+}
+
+/// Fills in the contents that do not lie beside their messages; no message is empty.
+async fn add_long_contents(
+    conn: &mut Conn,
+    room_id: RoomId,
+    messages: &mut [PersistedMessage],
+) -> QueryResult<()> {
+    let missing = messages.iter().filter(|msg| msg.content.is_empty());
+    let missing: Vec<Seq> = missing.map(|msg| msg.seq).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let rows = long_contents::table
+        .filter(long_contents::room_id.eq(room_id))
+        .filter(long_contents::seq.eq_any(missing))
+        .select((long_contents::seq, long_contents::content))
+        .load::<(Seq, String)>(conn)
+        .await?;
+    for (seq, content) in rows {
+        // In the order of seq either way.
+        if let Ok(index) = messages.binary_search_by_key(&seq, |msg| msg.seq) {
+            messages[index].content = content;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the seq of the newest message that is not after `id`, or, if `inclusive` is false,
@@ -126,12 +153,4 @@ pub(crate) async fn seq_at(
     };
     let seq = query.first::<Seq>(conn).await.optional()?;
     Ok(seq.unwrap_or(Seq::ZERO))
-}
-
-/// Returns for each partition up to where it is stored.
-pub(crate) async fn ingest_offsets(conn: &mut Conn) -> QueryResult<Vec<(u32, u64)>> {
-    let rows = ingest_offsets::table.load::<(i32, i64)>(conn).await?;
-    let unsigned =
-        |(partition, next): (i32, i64)| (partition.cast_unsigned(), next.cast_unsigned());
-    Ok(rows.into_iter().map(unsigned).collect())
 }

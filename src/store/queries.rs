@@ -1,4 +1,4 @@
-//! Every query but the ingest, written once: `pg.rs` and `sqlite.rs` each compile this file and
+//! Every query but the ingest, written once: `postgres.rs` and `sqlite.rs` each compile this file and
 //! its modules against their own connection.
 
 pub(crate) mod accounts;
@@ -6,6 +6,7 @@ pub(crate) mod installation;
 pub(crate) mod invites;
 pub(crate) mod members;
 pub(crate) mod messages;
+pub(crate) mod offsets;
 pub(crate) mod rooms;
 
 use super::{Conn, Db, find_memberships, lock_room};

@@ -97,6 +97,16 @@ diesel::table! {
 diesel::table! {
     use crate::store::sql_types::*;
 
+    long_contents (room_id, seq) {
+        room_id -> Uuid,
+        seq -> BigInt,
+        content -> Text,
+    }
+}
+
+diesel::table! {
+    use crate::store::sql_types::*;
+
     ingest_offsets (partition) {
         partition -> Integer,
         next_offset -> BigInt,

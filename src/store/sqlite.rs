@@ -235,7 +235,7 @@ mod tests {
         (folder, store.expect("a new file opens"))
     }
 
-    store_suite!(open());
+    store_suite!(async { Some(open().await) });
 
     #[tokio::test]
     async fn a_file_keeps_its_epoch_and_can_be_read_beside_its_server() {

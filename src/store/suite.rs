@@ -8,7 +8,7 @@ use crate::{
     message::{MessageType, RECORD_VERSION},
 };
 
-/// Runs the suite against the store that an async expression opens; it is empty.
+/// Runs the suite against the store that an async expression opens; it is empty. `None` skips.
 macro_rules! store_suite {
     ($open:expr) => {
         $crate::store::suite::store_suite! { @tests $open =>
@@ -26,12 +26,19 @@ macro_rules! store_suite {
             memberships_have_growing_generations
             a_database_is_bound_to_one_log
             a_batch_is_stored_whole_or_not_at_all_when_partitions_interleave
+            a_long_content_is_kept_whole
+            another_epoch_is_begun
+            a_reset_forgets_the_log_and_keeps_the_messages
+            partitions_are_recorded_once
+            memberships_are_looked_up_in_pairs
         }
     };
     (@tests $open:expr => $($test:ident)+) => {$(
         #[tokio::test]
         async fn $test() {
-            let (_guard, store) = $open.await;
+            let Some((_guard, store)) = $open.await else {
+                return;
+            };
             $crate::store::suite::$test(&store).await;
         }
     )+};
@@ -42,9 +49,9 @@ pub(crate) use store_suite;
 const LOG: LogId = LogId(uuid::Uuid::from_u128(7));
 
 /// A user with a room, in a store that is bound to [`LOG`].
-struct Scene {
+pub(super) struct Scene {
     user: UserId,
-    room: RoomId,
+    pub(super) room: RoomId,
 }
 
 async fn new_user(store: &Store, name: &str) -> UserId {
@@ -57,7 +64,7 @@ async fn new_user(store: &Store, name: &str) -> UserId {
     user.expect("the address is free").id
 }
 
-async fn scene(store: &Store) -> Scene {
+pub(super) async fn scene(store: &Store) -> Scene {
     store.bind_log(LOG).await.expect("not bound yet");
     let user = new_user(store, "ada").await;
     let room = store.create_room("room".into(), Visibility::Public, user);
@@ -81,12 +88,12 @@ impl Scene {
         }
     }
 
-    fn messages(&self, count: usize) -> Vec<SubmittedMessage> {
+    pub(super) fn messages(&self, count: usize) -> Vec<SubmittedMessage> {
         (0..count).map(|n| self.message(&n.to_string())).collect()
     }
 }
 
-fn batch(from: u64, messages: &[SubmittedMessage]) -> IngestBatch {
+pub(super) fn batch(from: u64, messages: &[SubmittedMessage]) -> IngestBatch {
     IngestBatch {
         log_id: LOG,
         partition: 0,
@@ -95,7 +102,7 @@ fn batch(from: u64, messages: &[SubmittedMessage]) -> IngestBatch {
     }
 }
 
-async fn ingest(store: &Store, batch: IngestBatch) -> Vec<RecordOutcome> {
+pub(super) async fn ingest(store: &Store, batch: IngestBatch) -> Vec<RecordOutcome> {
     match store.ingest(batch).await.expect("the store is up") {
         Ingested::Done(outcomes) => outcomes,
         Ingested::Behind { next } => panic!("behind, at {next}"),
@@ -103,7 +110,7 @@ async fn ingest(store: &Store, batch: IngestBatch) -> Vec<RecordOutcome> {
 }
 
 /// What became of records, with their seqs: `new 1`, `duplicate 1`, `replayed 1`, `dead`.
-fn told(outcomes: &[RecordOutcome]) -> Vec<String> {
+pub(super) fn told(outcomes: &[RecordOutcome]) -> Vec<String> {
     let tell = |outcome: &RecordOutcome| match outcome {
         RecordOutcome::New(msg) => format!("new {}", msg.seq),
         RecordOutcome::Duplicate(msg) => format!("duplicate {}", msg.seq),
@@ -114,7 +121,12 @@ fn told(outcomes: &[RecordOutcome]) -> Vec<String> {
     outcomes.iter().map(tell).collect()
 }
 
-async fn page(store: &Store, room: RoomId, cursor: PageCursor, limit: usize) -> (Vec<u64>, bool) {
+pub(super) async fn page(
+    store: &Store,
+    room: RoomId,
+    cursor: PageCursor,
+    limit: usize,
+) -> (Vec<u64>, bool) {
     let page = store.messages(room, cursor, limit).await;
     let page = page.expect("the store is up");
     let seqs = page.messages.iter().map(|msg| msg.seq.0).collect();
@@ -384,4 +396,99 @@ pub(super) async fn a_batch_is_stored_whole_or_not_at_all_when_partitions_interl
         }
     }
     assert_eq!(seqs, (1..=200).collect::<Vec<_>>());
+}
+
+pub(super) async fn another_epoch_is_begun(store: &Store) {
+    let first = store.installation().await.expect("up").epoch;
+    let second = store.new_epoch().await.expect("up");
+    assert_ne!(first, second);
+    assert_eq!(store.installation().await.expect("up").epoch, second);
+}
+
+pub(super) async fn a_reset_forgets_the_log_and_keeps_the_messages(store: &Store) {
+    let scene = scene(store).await;
+    let messages = scene.messages(2);
+    ingest(store, batch(0, &messages)).await;
+    store.reset_ingest().await.expect("up");
+    assert_eq!(store.installation().await.expect("up").log_id, None);
+    assert_eq!(store.ingest_offsets().await.expect("up"), []);
+    let refused = store.ingest(batch(0, &messages)).await;
+    assert!(matches!(refused, Err(IngestError::OtherLog)), "{refused:?}");
+    store.bind_log(LOG).await.expect("not bound any more");
+    // What the new log holds of the old one is recognised.
+    let outcomes = ingest(store, batch(0, &messages)).await;
+    assert_eq!(told(&outcomes), ["duplicate 1", "duplicate 2"]);
+}
+
+pub(super) async fn partitions_are_recorded_once(store: &Store) {
+    let scene = scene(store).await;
+    ingest(store, batch(0, &scene.messages(2))).await;
+    for (count, before) in [(3, 1), (6, 3), (6, 6), (2, 6)] {
+        let found = store.record_partitions(count).await.expect("up");
+        assert_eq!(found, before, "{count}");
+    }
+    let mut offsets = store.ingest_offsets().await.expect("up");
+    offsets.sort_unstable();
+    assert_eq!(offsets, [(0, 2), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0)]);
+}
+
+pub(super) async fn memberships_are_looked_up_in_pairs(store: &Store) {
+    let scene = scene(store).await;
+    let [bob, eve] = [new_user(store, "bob").await, new_user(store, "eve").await];
+    let other = store.create_room("other".into(), Visibility::Public, bob);
+    let other = other.await.expect("up").id;
+    let Joined::Member(member) = store.join(scene.room, eve).await.expect("up") else {
+        panic!("it is public");
+    };
+    let asked = [
+        (scene.room, scene.user),
+        (scene.room, eve),
+        (scene.room, bob),
+        (other, eve),
+        (other, bob),
+        (RoomId::random(), bob),
+    ];
+    // Also when there are too many for one statement.
+    let many = (0..1_500).map(|_| (other, UserId::random()));
+    let asked = asked.into_iter().chain(many).collect();
+    let found = store.memberships(asked).await.expect("up");
+    let mut pairs: Vec<_> = found.iter().map(|(room, user, _)| (*room, *user)).collect();
+    pairs.sort_unstable();
+    let mut expected = [(scene.room, scene.user), (scene.room, eve), (other, bob)];
+    expected.sort_unstable();
+    assert_eq!(pairs, expected);
+    assert!(found.contains(&(scene.room, eve, member.generation)));
+    assert_eq!(store.memberships(Vec::new()).await.expect("up"), []);
+}
+
+pub(super) async fn a_long_content_is_kept_whole(store: &Store) {
+    let scene = scene(store).await;
+    // Nothing that could be packed: ids in a row.
+    let mut longest = String::new();
+    while longest.len() < 19_000 {
+        longest.push_str(&ClientMsgId::random().to_string());
+    }
+    let contents = ["short", &longest[..2_000], &longest[..2_001], &longest];
+    let messages = contents.map(|content| scene.message(content));
+    let outcomes = ingest(store, batch(0, &messages)).await;
+    assert_eq!(told(&outcomes), ["new 1", "new 2", "new 3", "new 4"]);
+    let again = ingest(store, batch(4, &messages)).await;
+    let replayed = ingest(store, batch(0, &messages)).await;
+    for outcome in again.iter().chain(&replayed).chain(&outcomes) {
+        let (RecordOutcome::New(msg)
+        | RecordOutcome::Duplicate(msg)
+        | RecordOutcome::Replayed(msg)) = outcome
+        else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(
+            msg.content,
+            contents[usize::try_from(msg.seq.0 - 1).expect("small")]
+        );
+    }
+    for cursor in [PageCursor::Newest, PageCursor::AfterSeq(Seq::ZERO)] {
+        let page = store.messages(scene.room, cursor, 9).await.expect("up");
+        let found: Vec<_> = page.messages.iter().map(|msg| &msg.content).collect();
+        assert_eq!(found, contents);
+    }
 }

@@ -256,14 +256,7 @@ fn what_this_version_lacks_checks_its_arguments_first() {
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(output.stdout.is_empty());
     };
-    check(least(), &["serve", "--role", "worker", "--migrate"]);
-    check(
-        least(),
-        &["migrate", "--new-epoch", "--reset-ingest", "--yes"],
-    );
     check(Cli::new(), &["top"]);
-    check(Cli::new(), &["dlq", "list"]);
-    check(Cli::new(), &["dlq", "replay"]);
     check(Cli::new(), &["openapi"]);
     check(Cli::new(), &["asyncapi"]);
 }

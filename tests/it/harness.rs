@@ -15,7 +15,7 @@ pub use client::{TestClient, draft};
 pub use raw::RawSocket;
 pub use rest::{Answer, TestUser};
 pub use server::{ServerOptions, TestServer};
-pub use skipping::{runs_long, with_failpoints};
+pub use skipping::{runs_long, skip, with_failpoints};
 pub use witness::{Parting, Witness, assert_whole};
 
 use std::{future::Future, time::Duration};

@@ -22,6 +22,7 @@ mod limits;
 mod lost_events;
 mod members;
 mod metrics;
+mod migrate;
 mod presence;
 mod recovery;
 mod refusals;

@@ -1,4 +1,5 @@
 DROP TABLE ingest_offsets;
+DROP TABLE long_contents;
 DROP TABLE messages;
 DROP TABLE invites;
 DROP TABLE room_members;

@@ -9,7 +9,7 @@ CREATE TABLE installation (
 
 CREATE TABLE users (
     id               uuid        NOT NULL PRIMARY KEY,
-    email            text        NOT NULL UNIQUE,
+    email            text COLLATE "C" NOT NULL UNIQUE,
     password_hash    text        NOT NULL,
     display_name     text        NOT NULL,
     created_at       timestamptz NOT NULL,
@@ -52,13 +52,15 @@ CREATE TABLE room_members (
 CREATE INDEX room_members_user_id ON room_members (user_id);
 
 CREATE TABLE invites (
-    token_hash  text        NOT NULL PRIMARY KEY,
+    token_hash  text COLLATE "C" NOT NULL PRIMARY KEY,
     room_id     uuid        NOT NULL REFERENCES rooms (id) ON DELETE CASCADE,
     created_by  uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     created_at  timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL
 );
 
+-- Rooms are interleaved in the table, so that each row of a page of history lies on a page of its
+-- own. The key holds whatever a page of history shows: it is read in the order of the room.
 CREATE TABLE messages (
     room_id        uuid        NOT NULL REFERENCES rooms (id),
     seq            bigint      NOT NULL CHECK (seq > 0),
@@ -66,15 +68,28 @@ CREATE TABLE messages (
     sender_id      uuid        NOT NULL REFERENCES users (id),
     client_msg_id  uuid        NOT NULL,
     message_type   text        NOT NULL CHECK (message_type IN ('TEXT', 'IMAGE', 'SYSTEM')),
+    -- Empty when it lies in long_contents: an index takes no row of more than 2.7 kB.
     content        text        NOT NULL,
     created_at     timestamptz NOT NULL,
     -- Of the record that stored it: tells that record, read again, from a repeat.
     event_id       uuid        NOT NULL,
     PRIMARY KEY (room_id, seq)
-);
+        INCLUDE (id, sender_id, client_msg_id, message_type, content, created_at)
+)
+-- Only where vacuum has been does an index answer alone.
+WITH (autovacuum_vacuum_insert_threshold = 10000, autovacuum_vacuum_insert_scale_factor = 0.02);
 CREATE UNIQUE INDEX messages_room_id_id ON messages (room_id, id);
 -- The backstop behind the look-up: the same message is stored once, for ever.
 CREATE UNIQUE INDEX messages_dedup ON messages (room_id, sender_id, client_msg_id);
+
+-- What does not fit beside its message.
+CREATE TABLE long_contents (
+    room_id  uuid   NOT NULL,
+    seq      bigint NOT NULL,
+    content  text   NOT NULL,
+    PRIMARY KEY (room_id, seq),
+    FOREIGN KEY (room_id, seq) REFERENCES messages (room_id, seq) ON DELETE CASCADE
+);
 
 -- Up to where each partition of chat.messages.v1 is stored.
 CREATE TABLE ingest_offsets (

@@ -68,6 +68,7 @@ CREATE TABLE messages (
     sender_id      TEXT    NOT NULL REFERENCES users (id),
     client_msg_id  TEXT    NOT NULL,
     message_type   TEXT    NOT NULL CHECK (message_type IN ('TEXT', 'IMAGE', 'SYSTEM')),
+    -- Empty when it lies in long_contents: short rows keep the rest of a page close together.
     content        TEXT    NOT NULL,
     created_at     TEXT    NOT NULL,
     -- Of the record that stored it: tells that record, read again, from a repeat.
@@ -77,6 +78,15 @@ CREATE TABLE messages (
 CREATE UNIQUE INDEX messages_room_id_id ON messages (room_id, id);
 -- The backstop behind the look-up: the same message is stored once, for ever.
 CREATE UNIQUE INDEX messages_dedup ON messages (room_id, sender_id, client_msg_id);
+
+-- What does not fit beside its message.
+CREATE TABLE long_contents (
+    room_id  TEXT    NOT NULL,
+    seq      INTEGER NOT NULL,
+    content  TEXT    NOT NULL,
+    PRIMARY KEY (room_id, seq),
+    FOREIGN KEY (room_id, seq) REFERENCES messages (room_id, seq) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
 
 -- Up to where each partition of chat.messages.v1 is stored.
 CREATE TABLE ingest_offsets (

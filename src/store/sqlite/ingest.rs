@@ -11,8 +11,8 @@ use crate::{
     message::{DedupKey, PersistedMessage, RecordError, SubmittedMessage},
     store::{
         IngestBatch, IngestError, Ingested, RecordOutcome,
-        ingest::{Head, Split, split},
-        schema::{ingest_offsets, installation, messages, rooms, users},
+        ingest::{Head, Split, places, split},
+        schema::{ingest_offsets, installation, long_contents, messages, rooms, users},
     },
 };
 
@@ -84,13 +84,19 @@ fn find(
         .select((messages::event_id, MESSAGE))
         .first::<(EventId, MessageRow)>(conn)
         .optional()?;
-    Ok(row.map(|(event_id, row)| {
-        let stored = PersistedMessage {
-            duplicate: true,
-            ..message_of(row)
-        };
-        (event_id, stored)
-    }))
+    let Some((event_id, row)) = row else {
+        return Ok(None);
+    };
+    let mut stored = PersistedMessage {
+        duplicate: true,
+        ..message_of(row)
+    };
+    if stored.content.is_empty() {
+        let long = long_contents::table.find((stored.room_id, stored.seq));
+        let long = long.select(long_contents::content).first(conn);
+        stored.content = long.optional()?.unwrap_or_default();
+    }
+    Ok(Some((event_id, stored)))
 }
 
 /// One batch under way.
@@ -168,6 +174,7 @@ impl<'a> Ingest<'a> {
         seq: Seq,
         message_id: MessageId,
     ) -> QueryResult<Option<PersistedMessage>> {
+        let (inline, long) = places(&msg.content);
         let inserted = diesel::insert_into(messages::table)
             .values((
                 messages::room_id.eq(msg.room_id),
@@ -176,7 +183,7 @@ impl<'a> Ingest<'a> {
                 messages::sender_id.eq(msg.sender_id),
                 messages::client_msg_id.eq(msg.client_msg_id),
                 messages::message_type.eq(msg.message_type),
-                messages::content.eq(&msg.content),
+                messages::content.eq(inline),
                 messages::created_at.eq(self.now),
                 messages::event_id.eq(msg.event_id),
             ))
@@ -187,6 +194,15 @@ impl<'a> Ingest<'a> {
             ))
             .do_nothing()
             .execute(self.conn)?;
+        if let Some(content) = long.filter(|_| inserted > 0) {
+            diesel::insert_into(long_contents::table)
+                .values((
+                    long_contents::room_id.eq(msg.room_id),
+                    long_contents::seq.eq(seq),
+                    long_contents::content.eq(content),
+                ))
+                .execute(self.conn)?;
+        }
         Ok((inserted > 0).then(|| msg.persisted(message_id, seq, self.now)))
     }
 

@@ -28,7 +28,7 @@ pub fn with_failpoints() -> bool {
 }
 
 /// Writes `SKIPPED <running number> <test>: <why>` past the test runner, which would keep it.
-fn skip(why: &str) {
+pub fn skip(why: &str) {
     static SKIPPED: AtomicU32 = AtomicU32::new(0);
     let number = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     let test = thread::current();

@@ -1,0 +1,122 @@
+//! The adapter for PostgreSQL: a pool of connections that heals by itself.
+
+mod attempts;
+mod batch;
+mod connection;
+mod ingest;
+mod migrations;
+mod plan;
+#[path = "queries.rs"]
+#[expect(clippy::duplicate_mod, reason = "compiled once for each database")]
+pub(super) mod queries;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel_async::{
+    AsyncPgConnection, RunQueryDsl,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{Object, Pool, PoolError},
+    },
+};
+use futures_util::FutureExt;
+use secrecy::SecretString;
+
+use super::{IngestBatch, IngestError, Ingested, OpenError, StoreError, Visibility, schema::rooms};
+use crate::ids::{RoomId, UserId};
+use connection::Server;
+
+pub(super) use attempts::Attempts;
+
+pub(super) type Conn = AsyncPgConnection;
+pub(super) type Db = diesel::pg::Pg;
+
+/// Connections of one process; a server takes 100 in all unless it is told otherwise.
+const CONNECTIONS: usize = 10;
+
+/// How long a call waits for a connection that others hold.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long an idle connection may take to show that it still works.
+const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A database on a server, and connections to it.
+#[derive(Clone)]
+pub(super) struct Database {
+    server: Server,
+    pool: Pool<Conn>,
+}
+
+impl Database {
+    /// Connects, and brings the schema up to date if that is wanted; to be called on a runtime.
+    pub(super) async fn open(url: &SecretString, migrate: bool) -> Result<Self, OpenError> {
+        let server = Server::at(url)?;
+        let mut conn = server.connect().await?;
+        match migrate {
+            true => conn = migrations::run(conn, &server).await?,
+            false => migrations::check(&mut conn, &server).await?,
+        }
+        queries::installation::ensure(&mut conn)
+            .await
+            .map_err(StoreError::from)?;
+        let pool = pool(server.clone())?;
+        Ok(Self { server, pool })
+    }
+
+    /// Returns a connection that worked a moment ago.
+    pub(super) async fn connection(&self) -> Result<Object<Conn>, PoolError> {
+        self.pool.get().await
+    }
+
+    pub(super) async fn ingest(&self, batch: IngestBatch) -> Result<Ingested, IngestError> {
+        batch::ingest(self, &batch).await
+    }
+
+    /// Closes every connection once its work is done.
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// Connections are tried before they are lent: those of a server that was restarted are replaced
+/// there and then, and fail nobody.
+fn pool(server: Server) -> Result<Pool<Conn>, OpenError> {
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Verified;
+    config.custom_setup = Box::new(move |_| {
+        let server = server.clone();
+        async move {
+            let conn = server.connect().await;
+            conn.map_err(|error| ConnectionError::BadConnection(error.to_string()))
+        }
+        .boxed()
+    });
+    let manager = AsyncDieselConnectionManager::new_with_config(String::new(), config);
+    Pool::builder(manager)
+        .max_size(CONNECTIONS)
+        .wait_timeout(Some(WAIT_TIMEOUT))
+        .create_timeout(Some(connection::CONNECT_TIMEOUT))
+        .recycle_timeout(Some(RECYCLE_TIMEOUT))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(|error| StoreError::Fault(error.to_string()).into())
+}
+
+/// Returns a room's visibility; whoever changes its members or messages waits until the
+/// transaction ends.
+pub(super) async fn lock_room(conn: &mut Conn, id: RoomId) -> QueryResult<Option<Visibility>> {
+    let query = rooms::table.find(id).select(rooms::visibility);
+    query.for_no_key_update().first(conn).await.optional()
+}
+
+/// Returns those of the memberships that exist, each with its generation.
+pub(super) async fn find_memberships(
+    conn: &mut Conn,
+    pairs: &[(RoomId, UserId)],
+) -> QueryResult<Vec<(RoomId, UserId, i64)>> {
+    statements::FindMemberships::of(pairs).load(conn).await
+}

@@ -1,0 +1,170 @@
+//! A database for one test, on the server that the environment names.
+
+use std::{
+    env,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Write},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use secrecy::SecretString;
+use tokio::{runtime::Runtime, sync::OnceCell};
+use tokio_postgres::{Client, NoTls};
+use url::Url;
+
+use crate::store::Store;
+
+/// Set where a service that is missing is a failure.
+const REQUIRE: &str = "ROOMCAST_REQUIRE_SERVICES";
+
+const MIGRATION: &str =
+    include_str!("../../../../migrations/postgres/2026-11-25-000000_initial/up.sql");
+
+/// A database that is dropped with it.
+pub(super) struct Scratch {
+    pub(super) name: String,
+    server: Url,
+}
+
+impl Scratch {
+    /// Makes an empty database; says so and returns `None` where there is no server.
+    pub(super) async fn empty() -> Option<Self> {
+        Self::make("").await
+    }
+
+    /// Makes a database with a schema.
+    pub(super) async fn migrated() -> Option<Self> {
+        static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+        let server = server()?;
+        let template = TEMPLATE.get_or_init(|| template(&server)).await;
+        Self::make(&format!("TEMPLATE {template}")).await
+    }
+
+    async fn make(from: &str) -> Option<Self> {
+        let server = server()?;
+        let name = format!("roomcast_test_{}", uuid::Uuid::new_v4().simple());
+        let admin = connect(&server).await;
+        let create = format!("CREATE DATABASE {name} {from}");
+        admin.batch_execute(&create).await.expect("a database");
+        Some(Self { name, server })
+    }
+
+    pub(super) fn url(&self) -> Url {
+        named(&self.server, &self.name)
+    }
+
+    /// Opens the store in it.
+    pub(super) async fn store(&self) -> Store {
+        open(&self.url(), false).await
+    }
+
+    /// Runs statements in it, beside any store.
+    pub(super) async fn execute(&self, statements: &str) {
+        let conn = connect(&self.url()).await;
+        conn.batch_execute(statements).await.expect("executed");
+    }
+
+    /// Returns the texts of a query with one column.
+    pub(super) async fn texts(&self, query: &str) -> Vec<String> {
+        let rows = connect(&self.url()).await.query(query, &[]).await;
+        let rows = rows.expect("a query");
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        let dropping = thread::spawn(move || {
+            Runtime::new().expect("a runtime").block_on(async {
+                let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+                connect(&server).await.batch_execute(&drop).await
+            })
+        });
+        let dropped = dropping.join();
+        if !thread::panicking() {
+            dropped.expect("no panic").expect("it was there");
+        }
+    }
+}
+
+pub(super) async fn open(url: &Url, migrate: bool) -> Store {
+    let store = Store::open_postgres(&SecretString::from(url.as_str()), migrate).await;
+    store.expect("it opens")
+}
+
+pub(super) async fn connect(url: &Url) -> Client {
+    let (client, connection) = tokio_postgres::connect(url.as_str(), NoTls)
+        .await
+        .expect("the server is up");
+    tokio::spawn(connection);
+    client
+}
+
+fn named(server: &Url, database: &str) -> Url {
+    let mut url = server.clone();
+    url.set_path(database);
+    url
+}
+
+/// Returns the server of the environment; `None` says that the test was said to be skipped.
+fn server() -> Option<Url> {
+    if let Ok(url) = env::var("DATABASE_URL") {
+        return Some(Url::parse(&url).expect("DATABASE_URL is a URL"));
+    }
+    assert!(
+        env::var_os(REQUIRE).is_none_or(|value| value != "1"),
+        "DATABASE_URL is not set, and {REQUIRE} is"
+    );
+    skip("needs PostgreSQL (run dev/services up, and load the environment that it writes)");
+    None
+}
+
+/// Writes past the test runner, which would keep it.
+fn skip(why: &str) {
+    static SKIPPED: AtomicU32 = AtomicU32::new(0);
+    let number = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+    let test = thread::current();
+    let test = test.name().unwrap_or("a test");
+    // Nobody reads it: then nobody counts.
+    let _ = writeln!(io::stderr(), "SKIPPED {number} {test}: {why}");
+}
+
+/// Makes the database that others are copies of, unless an earlier run has; returns its name.
+async fn template(server: &Url) -> String {
+    let mut hasher = DefaultHasher::new();
+    MIGRATION.hash(&mut hasher);
+    let name = format!("roomcast_template_{:016x}", hasher.finish());
+    let admin = connect(server).await;
+    // Several test binaries may run at once.
+    let lock = "SELECT pg_advisory_lock(hashtext('roomcast template'))";
+    admin.batch_execute(lock).await.expect("a lock");
+    let found = "SELECT 1 FROM pg_database WHERE datname = $1";
+    let found = admin.query(found, &[&name]).await.expect("a query");
+    if found.is_empty() {
+        let new = format!("{name}_new");
+        let create = format!("DROP DATABASE IF EXISTS {new} WITH (FORCE)");
+        admin.batch_execute(&create).await.expect("dropped");
+        let create = format!("CREATE DATABASE {new}");
+        admin.batch_execute(&create).await.expect("a database");
+        fill(&named(server, &new)).await;
+        let rename = format!("ALTER DATABASE {new} RENAME TO {name}");
+        admin.batch_execute(&rename).await.expect("renamed");
+    }
+    name
+}
+
+async fn fill(url: &Url) {
+    open(url, true).await.close().await;
+    let conn = connect(url).await;
+    // Each copy is a life of its own, which its first opening begins.
+    let forget = "DELETE FROM installation";
+    conn.batch_execute(forget).await.expect("forgotten");
+    // Its connections have to be gone before it is copied or renamed.
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    conn.batch_execute(others).await.expect("ended");
+    let gone = conn.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())");
+    gone.await.expect_err("it ended itself");
+}
