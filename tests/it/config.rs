@@ -266,8 +266,6 @@ fn what_this_version_lacks_checks_its_arguments_first() {
         &["bench", "http://127.0.0.1:3000", "--json", "--rate", "0"],
     );
     check(Cli::new(), &["top"]);
-    check(Cli::new(), &["dlq", "list"]);
-    check(Cli::new(), &["dlq", "replay"]);
     check(Cli::new(), &["openapi"]);
     check(Cli::new(), &["asyncapi"]);
 }
