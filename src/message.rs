@@ -177,6 +177,9 @@ pub enum RecordError {
     Content(#[from] ContentError),
     #[error("client message id is nil")]
     NilClientMsgId,
+    /// No record was ever there, so that nobody misses it.
+    #[error("nothing is at this offset")]
+    Hole,
 }
 
 /// Reads a record of `chat.messages.v1`, ours or a foreign producer's.

@@ -5,11 +5,16 @@
 //!   one caller stay in order, and is durable when its future resolves to `Ok`.
 //! - `chat.messages.v1` and the dead letters survive `kill -9` and a power cut. The other two
 //!   topics carry hints about what the store knows: the embedded log keeps them in memory.
-//! - [`MessageLog::ingest`] yields each partition's records in order of offset, without a hole,
-//!   from the requested offset on, and may yield one again after a restart.
+//! - [`MessageLog::ingest`] hands out partitions, each with a reader of its own: its records come in
+//!   order of offset, without a hole, from where the reader was told to begin. What was not
+//!   committed is read again after a restart, or by the process that gets the partition next.
+//! - A partition is one reader's at a time, as far as the log knows: a process that was away for too
+//!   long may still work on one that was given to another. The store tells them apart by offset.
 //! - [`MessageLog::commit`] says that everything before an offset is stored *and* published; the
 //!   log may then forget it.
 
+pub mod dead_letter;
+pub mod kafka;
 pub mod local;
 #[cfg(test)]
 pub(crate) mod suite;
@@ -74,7 +79,7 @@ pub enum AppendError {
 /// The answer to an append, still under way.
 #[derive(Debug)]
 pub enum Appending {
-    Local(oneshot::Receiver<Result<(), AppendError>>),
+    Pending(oneshot::Receiver<Result<(), AppendError>>),
     Done(Option<Result<(), AppendError>>),
 }
 
@@ -83,7 +88,7 @@ impl Future for Appending {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Local(answer) => Pin::new(answer).poll(cx).map(|received| {
+            Self::Pending(answer) => Pin::new(answer).poll(cx).map(|received| {
                 received.unwrap_or_else(|_| Err(AppendError::Unknown("the log closed".into())))
             }),
             Self::Done(answer) => Poll::Ready(
@@ -100,18 +105,78 @@ impl Future for Appending {
 pub struct Record {
     pub offset: u64,
     pub value: Bytes,
+    /// Nothing is at this offset, and never will be: Kafka gives offsets to markers of its own.
+    pub is_hole: bool,
+}
+
+impl Record {
+    /// Makes what stands for an offset that holds nothing.
+    #[must_use]
+    pub fn hole(offset: u64) -> Self {
+        Self {
+            offset,
+            value: Bytes::new(),
+            is_hole: true,
+        }
+    }
 }
 
 /// What the reader of `chat.messages.v1` sees.
 #[derive(Debug)]
 pub enum IngestEvent {
-    /// Consecutive records of one partition, never empty.
-    Records {
-        partition: u32,
-        records: Vec<Record>,
+    /// These partitions are this reader's from now on; those it had before stay so.
+    Assigned(Vec<Assignment>),
+    /// These are not any longer. The log waits for the answer, for a time: what is committed
+    /// before it is not read again by whoever gets them.
+    Revoked {
+        partitions: Vec<u32>,
+        drained: oneshot::Sender<()>,
     },
     /// The reader has failed and will not yield more: open another.
     Failed(String),
+}
+
+/// A partition that was handed to a reader.
+#[derive(Debug)]
+pub struct Assignment {
+    pub partition: u32,
+    /// Up to where it was committed; `None` if it never was, or so long ago that it is forgotten.
+    pub committed: Option<u64>,
+    /// Offset of the oldest record that is kept.
+    pub first: u64,
+    /// Offset after the newest record, when it was handed out.
+    pub end: u64,
+    pub reader: PartitionReader,
+}
+
+/// Reads one partition.
+#[derive(Debug)]
+pub enum PartitionReader {
+    Local(local::LocalReader),
+    Kafka(kafka::KafkaReader),
+}
+
+impl PartitionReader {
+    /// Reads from an offset on, whatever was read before.
+    ///
+    /// # Errors
+    /// When the partition is not this reader's any longer, or cannot be read from there.
+    pub async fn seek(&mut self, next: u64) -> Result<(), LogError> {
+        match self {
+            Self::Local(reader) => reader.seek(next).await,
+            Self::Kafka(reader) => reader.seek(next).await,
+        }
+    }
+
+    /// Returns the next records, consecutive and never none; `None` when there will be no more.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn recv(&mut self) -> Option<Vec<Record>> {
+        match self {
+            Self::Local(reader) => reader.recv().await,
+            Self::Kafka(reader) => reader.recv().await,
+        }
+    }
 }
 
 /// What the reader of the two broadcast topics sees.
@@ -132,6 +197,7 @@ pub type IngestStream = mpsc::Receiver<IngestEvent>;
 #[derive(Debug)]
 pub enum BroadcastStream {
     Local(local::Subscriber),
+    Kafka(kafka::Subscriber),
 }
 
 impl BroadcastStream {
@@ -142,6 +208,7 @@ impl BroadcastStream {
     pub async fn recv(&mut self) -> Option<BroadcastEvent> {
         match self {
             Self::Local(subscriber) => subscriber.recv().await,
+            Self::Kafka(subscriber) => subscriber.recv().await,
         }
     }
 }
@@ -161,6 +228,7 @@ pub enum LogError {
 #[derive(Debug, Clone)]
 pub enum MessageLog {
     Local(local::LocalLog),
+    Kafka(kafka::KafkaLog),
 }
 
 impl MessageLog {
@@ -169,6 +237,7 @@ impl MessageLog {
     pub fn id(&self) -> LogId {
         match self {
             Self::Local(log) => log.id(),
+            Self::Kafka(log) => log.id(),
         }
     }
 
@@ -176,6 +245,7 @@ impl MessageLog {
     pub fn append(&self, record: NewRecord) -> Appending {
         match self {
             Self::Local(log) => log.append(record),
+            Self::Kafka(log) => log.append(record),
         }
     }
 
@@ -184,6 +254,7 @@ impl MessageLog {
     pub fn partitions(&self) -> u32 {
         match self {
             Self::Local(_) => local::PARTITIONS,
+            Self::Kafka(log) => log.partitions(),
         }
     }
 
@@ -195,13 +266,26 @@ impl MessageLog {
     pub async fn committed(&self, partition: u32) -> Result<u64, LogError> {
         match self {
             Self::Local(log) => log.committed(partition).await,
+            Self::Kafka(log) => log.committed(partition).await,
         }
     }
 
-    /// Reads `chat.messages.v1` from an offset for each partition.
-    pub fn ingest(&self, from: Vec<(u32, u64)>) -> IngestStream {
+    /// Returns for each partition the offset after its newest record.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] when the log cannot be asked.
+    pub async fn ends(&self) -> Result<Vec<(u32, u64)>, LogError> {
         match self {
-            Self::Local(log) => log.ingest(from),
+            Self::Local(log) => Ok(vec![(0, log.figures().end)]),
+            Self::Kafka(log) => log.ends().await,
+        }
+    }
+
+    /// Reads `chat.messages.v1`; one reader at a time in a process, the last one wins.
+    pub fn ingest(&self) -> IngestStream {
+        match self {
+            Self::Local(log) => log.ingest(),
+            Self::Kafka(log) => log.ingest(),
         }
     }
 
@@ -211,6 +295,7 @@ impl MessageLog {
     pub fn broadcast(&self) -> BroadcastStream {
         match self {
             Self::Local(log) => BroadcastStream::Local(log.broadcast()),
+            Self::Kafka(log) => BroadcastStream::Kafka(log.broadcast()),
         }
     }
 
@@ -222,6 +307,7 @@ impl MessageLog {
     pub async fn commit(&self, partition: u32, next: u64) -> Result<(), LogError> {
         match self {
             Self::Local(log) => log.commit(partition, next).await,
+            Self::Kafka(log) => log.commit(partition, next),
         }
     }
 
@@ -233,6 +319,7 @@ impl MessageLog {
                 let figures = log.figures();
                 vec![(0, figures.end.saturating_sub(figures.committed))]
             }
+            Self::Kafka(log) => log.lag(),
         }
     }
 
@@ -240,6 +327,7 @@ impl MessageLog {
     pub async fn is_healthy(&self) -> bool {
         match self {
             Self::Local(log) => log.is_healthy(),
+            Self::Kafka(log) => log.is_healthy(),
         }
     }
 
@@ -247,6 +335,7 @@ impl MessageLog {
     pub async fn close(&self) {
         match self {
             Self::Local(log) => log.close().await,
+            Self::Kafka(log) => log.close().await,
         }
     }
 }

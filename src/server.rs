@@ -26,7 +26,7 @@ use tokio::{
 use crate::{
     actors::{
         Reference, Slices,
-        kafka_bridge::{BridgeHandle, BridgeParts, KafkaBridge},
+        kafka_bridge::{BridgeHandle, BridgeParts, GatewayParts, KafkaBridge, WorkerParts},
         persistor::PersistorActor,
         presence::{PresenceActor, PresenceHandle},
         room::RoomParts,
@@ -221,13 +221,17 @@ async fn start_actors(
     let presence = supervise_presence(backends, slices);
     let bridge = supervise_bridge(BridgeParts {
         log: backends.log.clone(),
-        store: store.clone(),
-        persistors,
-        slices: slices.clone(),
-        memberships: memberships.clone(),
-        auth: auth.clone(),
-        presence: presence.clone(),
         server_id,
+        worker: Some(WorkerParts {
+            store: store.clone(),
+            persistors,
+        }),
+        gateway: Some(GatewayParts {
+            slices: slices.clone(),
+            memberships: memberships.clone(),
+            auth: auth.clone(),
+            presence: presence.clone(),
+        }),
     });
     Ok(Gateway {
         limits: Limits::new(config.limits),

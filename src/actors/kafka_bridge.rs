@@ -5,8 +5,9 @@
 //! | [`Append`] | sessions, REST | ask | the append under way | mailbox full: `UNAVAILABLE`, retryable |
 //! | [`Announce`] | sessions, REST | ask | the append under way | mailbox full: the asker tries again |
 //!
-//! Beside its mailbox it runs two loops: [`ingest`] (log → persistors → publish → commit) and
-//! [`broadcast`] (stored records and events → registries). Invariants: a record is committed only
+//! Beside its mailbox it runs two loops, as its process's role asks: [`ingest`] (log → persistors →
+//! publish → commit) on a worker, [`broadcast`] (stored records and events → registries) on a
+//! gateway. Invariants: a record is committed only
 //! after all before it are stored and published; a batch is handed to every slice before the
 //! next is read. A restart begins both loops anew: what was not committed is read again.
 
@@ -25,6 +26,7 @@ use fail::fail_point;
 use futures_util::{FutureExt, future::join_all};
 use tokio::{sync::oneshot, time::timeout};
 
+use self::ingest::Ingest;
 use super::{
     Reference, Slices, persistor::PersistorActor, presence::PresenceHandle,
     room_registry::ApplyEvent, supervision::Guardian,
@@ -57,16 +59,30 @@ const ANNOUNCE_RETRY: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct BridgeParts {
     pub log: MessageLog,
+    pub server_id: ServerId,
+    /// `None` on a gateway: the log's messages are not read.
+    pub worker: Option<WorkerParts>,
+    /// `None` on a worker: there is nobody to be told.
+    pub gateway: Option<GatewayParts>,
+}
+
+/// What the ingest loop works with.
+#[derive(Clone)]
+pub struct WorkerParts {
     pub store: Store,
     pub persistors: Vec<Reference<PersistorActor>>,
+}
+
+/// What the broadcast loop works with.
+#[derive(Clone)]
+pub struct GatewayParts {
     pub slices: Slices,
     pub memberships: Memberships,
     pub auth: Authenticator,
     pub presence: PresenceHandle,
-    pub server_id: ServerId,
 }
 
-impl BridgeParts {
+impl GatewayParts {
     /// Applies an event to this process: first what is remembered, then the rooms and sessions.
     async fn apply(&self, event: Arc<Event>) {
         match &*event {
@@ -138,8 +154,19 @@ impl Actor for KafkaBridge {
             .actor(ActorKind::KafkaBridge)
             .count
             .increment(1.0);
-        ctx.spawn(ingest::run(self.parts.clone()).into_actor(self));
-        ctx.spawn(broadcast::run(self.parts.clone()).into_actor(self));
+        let BridgeParts {
+            log,
+            server_id,
+            worker,
+            gateway,
+        } = self.parts.clone();
+        if let Some(worker) = worker {
+            let ingest = Ingest::new(log.clone(), server_id, worker);
+            ctx.spawn(ingest.run().into_actor(self));
+        }
+        if let Some(gateway) = gateway {
+            ctx.spawn(broadcast::run(log, server_id, gateway).into_actor(self));
+        }
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
@@ -170,8 +197,11 @@ impl Handler<Announce> for KafkaBridge {
         let parts = self.parts.clone();
         ctx.spawn(
             async move {
-                parts.apply(Arc::clone(&announce.event)).await;
-                let appending = publish(&parts, Event::clone(&announce.event));
+                if let Some(gateway) = &parts.gateway {
+                    gateway.apply(Arc::clone(&announce.event)).await;
+                }
+                let event = Event::clone(&announce.event);
+                let appending = publish(&parts.log, parts.server_id, event);
                 let _ = announce.reply.send(appending);
             }
             .into_actor(self),
@@ -179,13 +209,10 @@ impl Handler<Announce> for KafkaBridge {
     }
 }
 
-fn publish(parts: &BridgeParts, event: Event) -> Appending {
+fn publish(log: &MessageLog, origin: ServerId, event: Event) -> Appending {
     let key = event.key();
-    let announcement = Announcement {
-        origin: parts.server_id,
-        event,
-    };
-    parts.log.append(NewRecord {
+    let announcement = Announcement { origin, event };
+    log.append(NewRecord {
         topic: Topic::Events,
         key,
         value: encode(&announcement),

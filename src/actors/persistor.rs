@@ -16,7 +16,7 @@ use fail::fail_point;
 use super::supervision::Guardian;
 use crate::{
     ids::LogId,
-    message::decode_submitted,
+    message::{RecordError, decode_submitted},
     message_log::Record,
     metrics::{self, ActorKind},
     store::{IngestBatch, IngestError, Ingested, RecordOutcome, Store},
@@ -82,10 +82,14 @@ impl Handler<PersistBatch> for PersistorActor {
 
 async fn persist(store: Store, batch: PersistBatch) -> Result<Ingested, IngestError> {
     let began = Instant::now();
+    let are_holes: Vec<bool> = batch.records.iter().map(|it| it.is_hole).collect();
     let ingested = store.ingest(decode(&batch)).await?;
     metrics::get().persist.record(began.elapsed());
     if let Ingested::Done(outcomes) = &ingested {
-        outcomes.iter().for_each(count);
+        // Nobody sent what is not there.
+        let sent = outcomes.iter().zip(are_holes);
+        sent.filter(|(_, is_hole)| !is_hole)
+            .for_each(|(outcome, _)| count(outcome));
     }
     fail_point!("persistor-after-commit");
     Ok(ingested)
@@ -99,7 +103,10 @@ fn decode(batch: &PersistBatch) -> IngestBatch {
         records: batch
             .records
             .iter()
-            .map(|record| decode_submitted(&record.value))
+            .map(|record| match record.is_hole {
+                true => Err(RecordError::Hole),
+                false => decode_submitted(&record.value),
+            })
             .collect(),
     }
 }

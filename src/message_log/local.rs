@@ -18,6 +18,7 @@ mod broadcast;
 mod file;
 mod files;
 mod mark;
+mod reader;
 mod refusal;
 mod rows;
 mod schema;
@@ -45,13 +46,14 @@ use tokio::{
 };
 
 pub use broadcast::Subscriber;
+pub use reader::LocalReader;
 
 use self::{
     broadcast::{Channel, Hub, refused},
     file::{Entry, LogFile},
     refusal::OpenError,
     rows::DeadLetterRow,
-    writer::{Append, Control, Reader, Writer},
+    writer::{Append, Control, Writer},
 };
 use super::{Appending, IngestStream, LogError, NewRecord, Topic};
 use crate::ids::LogId;
@@ -68,8 +70,8 @@ const QUEUE: usize = 4_096;
 /// Readers and the like that wait for the thread to notice them.
 const CONTROLS: usize = 16;
 
-/// Events that wait for the reader: one is worked on while the next is read.
-const READ_AHEAD: usize = 2;
+/// Events that wait for the reader: its partition, and its failure.
+const EVENTS: usize = 2;
 
 /// What the store knows of its log.
 #[derive(Debug, Clone, Copy, Default)]
@@ -213,7 +215,7 @@ impl LocalLog {
         };
         let (answer, appending) = oneshot::channel();
         match self.0.appends.try_send(Append { entry, answer }) {
-            Ok(()) => Appending::Local(appending),
+            Ok(()) => Appending::Pending(appending),
             Err(TrySendError::Full(_)) => refused("too many records wait to be written"),
             Err(TrySendError::Closed(_)) => refused("the log is closed"),
         }
@@ -228,16 +230,15 @@ impl LocalLog {
         Ok(self.0.shared.committed())
     }
 
-    /// Reads `chat.messages.v1` from an offset; an earlier reader's stream ends.
-    pub fn ingest(&self, from: Vec<(u32, u64)>) -> IngestStream {
-        let (sender, stream) = mpsc::channel(READ_AHEAD);
-        let start = from.iter().find(|(partition, _)| *partition == PARTITION);
-        let reader = Reader {
-            sender,
-            next: start.map(|(_, next)| *next),
-        };
+    /// Reads `chat.messages.v1`; an earlier reader's stream ends.
+    pub fn ingest(&self) -> IngestStream {
+        let (events, stream) = mpsc::channel(EVENTS);
+        let controls = self.0.controls.clone();
         // Closed, or too busy to notice so many readers: the stream ends, and may be opened again.
-        let _ = self.0.controls.try_send(Control::Ingest(reader));
+        let _ = self
+            .0
+            .controls
+            .try_send(Control::Ingest { events, controls });
         stream
     }
 

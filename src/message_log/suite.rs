@@ -8,15 +8,22 @@ pub(crate) mod ingest;
 
 use std::{collections::HashMap, ops::Range, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
 
-use super::{Appending, IngestEvent, IngestStream, MessageLog, NewRecord, Record, Topic};
+use super::{
+    Appending, Assignment, IngestEvent, IngestStream, MessageLog, NewRecord, Record, Topic,
+};
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One log, opened as often as a test wants, by one process at a time.
 pub(crate) trait Fixture: Sized {
+    /// Returns whether there is what it needs; says so if not.
+    fn is_available() -> bool {
+        true
+    }
+
     /// Makes the place of a log that holds nothing.
     async fn new() -> Self;
 
@@ -54,6 +61,9 @@ macro_rules! message_log_suite {
     ($fixture:ty, $module:ident: $($name:ident),+ $(,)?) => {$(
         #[tokio::test]
         async fn $name() {
+            if !<$fixture as $crate::message_log::suite::Fixture>::is_available() {
+                return;
+            }
             $crate::message_log::suite::$module::$name::<$fixture>().await;
         }
     )+};
@@ -98,13 +108,48 @@ pub(crate) fn from_zero(log: &MessageLog) -> Vec<(u32, u64)> {
         .collect()
 }
 
-async fn next_records(stream: &mut IngestStream) -> (u32, Vec<Record>) {
-    match in_time(stream.recv()).await {
-        Some(IngestEvent::Records { partition, records }) => {
-            assert!(!records.is_empty(), "an event carries records");
-            (partition, records)
+/// Batches of all partitions, each with its partition.
+pub(crate) type Batches = mpsc::Receiver<(u32, Vec<Record>)>;
+
+/// Reads each partition from an offset, or from where it was committed.
+pub(crate) fn ingest(log: &MessageLog, from: Vec<(u32, u64)>) -> Batches {
+    let (sender, batches) = mpsc::channel(1);
+    // Before anything is awaited, so that the caller's order is the readers' order.
+    let stream = log.ingest();
+    tokio::spawn(follow(stream, from, sender));
+    batches
+}
+
+async fn follow(
+    mut stream: IngestStream,
+    from: Vec<(u32, u64)>,
+    sender: mpsc::Sender<(u32, Vec<Record>)>,
+) {
+    while let Some(event) = stream.recv().await {
+        match event {
+            IngestEvent::Assigned(assignments) => {
+                for assignment in assignments {
+                    let start = from.iter().find(|(p, _)| *p == assignment.partition);
+                    let start =
+                        start.map_or(assignment.committed.unwrap_or(0), |(_, start)| *start);
+                    tokio::spawn(forward(assignment, start, sender.clone()));
+                }
+            }
+            IngestEvent::Revoked { drained, .. } => drop(drained.send(())),
+            IngestEvent::Failed(_) => return,
         }
-        other => panic!("no records: {other:?}"),
+    }
+}
+
+async fn forward(mut assignment: Assignment, start: u64, sender: mpsc::Sender<(u32, Vec<Record>)>) {
+    if assignment.reader.seek(start).await.is_err() {
+        return;
+    }
+    while let Some(records) = assignment.reader.recv().await {
+        assert!(!records.is_empty(), "a batch carries records");
+        if sender.send((assignment.partition, records)).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -112,11 +157,11 @@ async fn next_records(stream: &mut IngestStream) -> (u32, Vec<Record>) {
 type Read = HashMap<u32, Vec<Record>>;
 
 /// Reads that many records.
-pub(crate) async fn read(stream: &mut IngestStream, count: usize) -> Read {
+pub(crate) async fn read(batches: &mut Batches, count: usize) -> Read {
     let mut read = Read::new();
     let mut seen = 0;
     while seen < count {
-        let (partition, records) = next_records(stream).await;
+        let (partition, records) = in_time(batches.recv()).await.expect("more records");
         seen += records.len();
         read.entry(partition).or_default().extend(records);
     }

@@ -8,13 +8,14 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::BridgeParts;
+use super::GatewayParts;
 use crate::{
     actors::room_registry::DeliverBatch,
     event::{Announcement, Event},
     fanout::{Delivery, SharedDelivery},
+    ids::ServerId,
     message::PersistedMessage,
-    message_log::BroadcastEvent,
+    message_log::{BroadcastEvent, MessageLog},
     metrics::{self, ActorKind},
 };
 
@@ -22,13 +23,13 @@ use crate::{
 const REOPEN_DELAY: Duration = Duration::from_millis(100);
 
 /// Reads the two broadcast topics, for as long as it is polled.
-pub(super) async fn run(parts: BridgeParts) {
+pub(super) async fn run(log: MessageLog, server_id: ServerId, parts: GatewayParts) {
     loop {
-        let mut events = parts.log.broadcast();
+        let mut events = log.broadcast();
         while let Some(event) = events.recv().await {
             match event {
                 BroadcastEvent::Persisted(values) => deliver(&parts, &values).await,
-                BroadcastEvent::Events(values) => apply(&parts, &values).await,
+                BroadcastEvent::Events(values) => apply(&parts, server_id, &values).await,
                 BroadcastEvent::Failed(reason) => {
                     log::error!(reason:%; "the broadcast topics cannot be read");
                     break;
@@ -40,7 +41,7 @@ pub(super) async fn run(parts: BridgeParts) {
 }
 
 /// Hands a batch to every slice and waits until all have taken it: never drops one.
-async fn deliver(parts: &BridgeParts, values: &[Bytes]) {
+async fn deliver(parts: &GatewayParts, values: &[Bytes]) {
     let began = Instant::now();
     let batch: Arc<[SharedDelivery]> = values.iter().filter_map(decode_persisted).collect();
     if batch.is_empty() {
@@ -66,10 +67,10 @@ fn decode_persisted(value: &Bytes) -> Option<SharedDelivery> {
 }
 
 /// Applies others' events; this process has applied its own already.
-async fn apply(parts: &BridgeParts, values: &[Bytes]) {
+async fn apply(parts: &GatewayParts, server_id: ServerId, values: &[Bytes]) {
     for value in values {
         match serde_json::from_slice::<Announcement>(value) {
-            Ok(announcement) if is_news(parts, &announcement) => {
+            Ok(announcement) if is_news(server_id, &announcement) => {
                 parts.apply(Arc::new(announcement.event)).await;
             }
             Ok(_) => {}
@@ -78,8 +79,7 @@ async fn apply(parts: &BridgeParts, values: &[Bytes]) {
     }
 }
 
-fn is_news(parts: &BridgeParts, announcement: &Announcement) -> bool {
+fn is_news(server_id: ServerId, announcement: &Announcement) -> bool {
     // A rejection is published without having been applied first.
-    announcement.origin != parts.server_id
-        || matches!(announcement.event, Event::MessageRejected { .. })
+    announcement.origin != server_id || matches!(announcement.event, Event::MessageRejected { .. })
 }

@@ -67,7 +67,7 @@ impl Hub {
         }
         let (answer, appending) = oneshot::channel();
         queue.waiting.push_back(answer);
-        Appending::Local(appending)
+        Appending::Pending(appending)
     }
 
     /// Makes the reader that counts from now on; the earlier one's stream ends.

@@ -201,6 +201,7 @@ fn check_message(row: (i64, Vec<u8>, i64), expected: u64) -> Result<Record, RowE
     Ok(Record {
         offset: expected,
         value: Bytes::from(value),
+        is_hole: false,
     })
 }
 

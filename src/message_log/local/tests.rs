@@ -130,7 +130,7 @@ async fn what_was_accepted_is_there_after_a_crash() {
     log.close().await;
 
     let log = open_alone(crashed.path());
-    let read = suite::read(&mut log.ingest(vec![(0, 0)]), 50).await;
+    let read = suite::read(&mut suite::ingest(&wrap(&log), vec![(0, 0)]), 50).await;
     assert_eq!(suite::values_of(&read, "a"), suite::values("a", 0..50));
     let letters = log.dead_letters(0, 10).await.expect("dead letters");
     assert_eq!(letters.len(), 1);
@@ -172,13 +172,21 @@ async fn a_reader_is_told_when_it_asks_for_what_is_not_there() {
     log.commit(0, 4).await.expect("a commit");
     suite::append_messages(&wrap(&log), "a", 10..11).await;
     for from in [3, 12] {
-        let event = suite::in_time(log.ingest(vec![(0, from)]).recv()).await;
+        let mut stream = log.ingest();
+        let assigned = suite::in_time(stream.recv()).await;
+        let Some(IngestEvent::Assigned(mut partitions)) = assigned else {
+            panic!("nothing assigned: {assigned:?}");
+        };
+        assert_eq!((partitions[0].first, partitions[0].end), (4, 11));
+        let sought = partitions[0].reader.seek(from).await;
+        sought.expect("the log is open");
+        let event = suite::in_time(stream.recv()).await;
         assert!(
             matches!(event, Some(IngestEvent::Failed(_))),
             "from {from}: {event:?}"
         );
     }
-    let read = suite::read(&mut log.ingest(vec![(0, 4)]), 7).await;
+    let read = suite::read(&mut suite::ingest(&wrap(&log), vec![(0, 4)]), 7).await;
     assert_eq!(suite::values_of(&read, "a"), suite::values("a", 4..11));
     log.close().await;
 }

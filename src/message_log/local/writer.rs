@@ -14,8 +14,9 @@ use tokio::{
 use super::{
     DeadLetter, PARTITION, Shared,
     file::{Entry, LogFile, Written},
+    reader::{Feed, LocalReader, Reader},
 };
-use crate::message_log::{AppendError, IngestEvent, LogError};
+use crate::message_log::{AppendError, Assignment, IngestEvent, LogError, PartitionReader};
 
 /// Most records of one transaction, and of one event to the reader.
 const BATCH: usize = 500;
@@ -33,22 +34,25 @@ pub(super) struct Append {
 }
 
 /// Everything else that the thread is asked.
+#[derive(Debug)]
 pub(super) enum Control {
     /// Sent when the bridge begins to read; takes the place of an earlier reader.
-    Ingest(Reader),
+    Ingest {
+        events: mpsc::Sender<IngestEvent>,
+        /// For the new reader to say where it begins.
+        controls: mpsc::Sender<Control>,
+    },
+    /// A reader says where it begins.
+    Seek {
+        number: u64,
+        feed: Feed,
+    },
     DeadLetters {
         from: u64,
         limit: usize,
         answer: oneshot::Sender<Result<Vec<DeadLetter>, LogError>>,
     },
     Close,
-}
-
-/// The reader of `chat.messages.v1`.
-pub(super) struct Reader {
-    pub sender: mpsc::Sender<IngestEvent>,
-    /// Offset of the next record it gets; `None` for where the last commit left it.
-    pub next: Option<u64>,
 }
 
 /// What there is to do.
@@ -71,7 +75,9 @@ pub(super) struct Writer {
     controls: mpsc::Receiver<Control>,
     /// Taken from the queue, not written yet; empty between two pieces of work.
     group: Vec<Append>,
-    reader: Option<(mpsc::Sender<IngestEvent>, u64)>,
+    reader: Option<Reader>,
+    /// Readers so far.
+    readers: u64,
     /// When committed records are removed, or the disk is tried again.
     due: Option<Instant>,
 }
@@ -90,6 +96,7 @@ impl Writer {
             controls,
             group: Vec::with_capacity(BATCH),
             reader: None,
+            readers: 0,
             due: None,
         }
     }
@@ -99,7 +106,8 @@ impl Writer {
         loop {
             match self.next_work().await {
                 Work::Appends => self.write_group(),
-                Work::Control(Control::Ingest(reader)) => self.start(reader),
+                Work::Control(Control::Ingest { events, controls }) => self.start(events, controls),
+                Work::Control(Control::Seek { number, feed }) => self.seek(number, feed),
                 Work::Control(Control::DeadLetters {
                     from,
                     limit,
@@ -191,10 +199,32 @@ impl Writer {
     }
 
     /// Puts a reader in the place of an earlier one, whose stream ends.
-    fn start(&mut self, reader: Reader) {
-        let next = reader.next.unwrap_or_else(|| self.shared.committed());
+    fn start(&mut self, events: mpsc::Sender<IngestEvent>, controls: mpsc::Sender<Control>) {
+        self.readers += 1;
+        let assigned = IngestEvent::Assigned(vec![Assignment {
+            partition: PARTITION,
+            committed: Some(self.shared.committed()),
+            first: self.file.first(),
+            end: self.file.ends().messages,
+            reader: PartitionReader::Local(LocalReader::new(self.readers, controls)),
+        }]);
+        // It is the first event, so that there is room; or the stream was dropped already.
+        let has_reader = events.try_send(assigned).is_ok();
+        self.reader = has_reader.then_some(Reader {
+            number: self.readers,
+            events,
+            feed: None,
+        });
+    }
+
+    /// Begins where the reader says, unless another has begun meanwhile.
+    fn seek(&mut self, number: u64, feed: Feed) {
+        let Some(reader) = self.reader.as_mut().filter(|it| it.number == number) else {
+            return;
+        };
+        let next = feed.next;
+        reader.feed = Some(feed);
         let (first, end) = (self.file.first(), self.file.ends().messages);
-        self.reader = Some((reader.sender, next));
         if next < first || next > end {
             self.fail_reader(format!(
                 "it cannot be read from record {next}: it keeps {first} to {end}"
@@ -204,27 +234,25 @@ impl Writer {
 
     /// Hands the reader its next records; there is room for them.
     fn feed(&mut self) {
-        let Some((sender, next)) = &mut self.reader else {
+        let Some(feed) = self.reader.as_mut().and_then(|it| it.feed.as_mut()) else {
             return;
         };
-        let records = match self.file.read(*next, BATCH) {
+        let records = match self.file.read(feed.next, BATCH) {
             Ok(records) => records,
             Err(error) => return self.fail_reader(error.to_string()),
         };
-        *next += records.len() as u64;
-        let event = IngestEvent::Records {
-            partition: PARTITION,
-            records,
-        };
-        if sender.try_send(event).is_err() {
-            self.reader = None;
+        feed.next += records.len() as u64;
+        if feed.sender.try_send(records).is_err()
+            && let Some(reader) = &mut self.reader
+        {
+            reader.feed = None;
         }
     }
 
     fn fail_reader(&mut self, reason: String) {
-        if let Some((sender, _)) = self.reader.take() {
+        if let Some(reader) = self.reader.take() {
             // Full: the stream ends after what lies in it, and its reader opens another.
-            let _ = sender.try_send(IngestEvent::Failed(reason));
+            let _ = reader.events.try_send(IngestEvent::Failed(reason));
         }
     }
 
@@ -252,11 +280,11 @@ impl Writer {
     }
 }
 
-/// Waits until the reader, if it is behind, has room for another event or has gone.
-async fn room(reader: Option<&(mpsc::Sender<IngestEvent>, u64)>, end: u64) {
-    match reader {
+/// Waits until the reader, if it is behind, has room for another batch or has gone.
+async fn room(reader: Option<&Reader>, end: u64) {
+    match reader.and_then(|it| it.feed.as_ref()) {
         // The permit goes back at once: nobody but this thread sends.
-        Some((sender, next)) if *next < end => drop(sender.reserve().await),
+        Some(feed) if feed.next < end => drop(feed.sender.reserve().await),
         _ => pending().await,
     }
 }

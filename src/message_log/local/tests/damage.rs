@@ -4,7 +4,6 @@
 use std::{fs::OpenOptions, os::unix::fs::FileExt};
 
 use super::{pairs::contents, *};
-use crate::message_log::IngestEvent;
 
 /// Messages that were accepted.
 const ACCEPTED: usize = 400;
@@ -64,7 +63,11 @@ async fn snapshot(is_clean: bool) -> Snapshot {
 /// Commits, and waits until the records before have gone: no append takes their removal along.
 async fn remove(log: &LocalLog, next: u64) {
     log.commit(0, next).await.expect("a commit");
-    while let Some(IngestEvent::Records { .. }) = log.ingest(vec![(0, next - 1)]).recv().await {}
+    while suite::ingest(&wrap(log), vec![(0, next - 1)])
+        .recv()
+        .await
+        .is_some()
+    {}
 }
 
 fn store(id: LogId) -> Expected {
@@ -159,7 +162,7 @@ async fn check_complete(log: &LocalLog, name: &str, damage: Damage) {
     );
     suite::append_messages(&wrap(log), "later", ACCEPTED..ACCEPTED + 1).await;
     let count = ACCEPTED + 1 - first as usize;
-    let read = suite::read(&mut log.ingest(vec![(0, first)]), count).await;
+    let read = suite::read(&mut suite::ingest(&wrap(log), vec![(0, first)]), count).await;
     let of = |key| suite::values_of(&read, key);
     assert_eq!(
         of("first"),

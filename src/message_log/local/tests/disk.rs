@@ -137,7 +137,7 @@ async fn a_full_disk_is_noticed_and_got_over() {
         let later = append(n).await;
         assert!(matches!(later, Err(AppendError::Refused(_))), "{later:?}");
     }
-    let mut stream = log.ingest(vec![(0, 0)]);
+    let mut stream = suite::ingest(&wrap(&log), vec![(0, 0)]);
     let read = suite::read(&mut stream, 100).await;
     assert_eq!(suite::values_of(&read, "a"), suite::values("a", 0..100));
 

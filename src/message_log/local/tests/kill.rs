@@ -69,7 +69,7 @@ async fn what_was_accepted_survives_kills_at_any_moment() {
         assert!(end >= accepted, "{accepted} were accepted, {end} are there");
         let first = log.committed(0).await.expect("an offset");
         let count = (end - first) as usize;
-        let read = suite::read(&mut log.ingest(vec![(0, first)]), count).await;
+        let read = suite::read(&mut suite::ingest(&wrap(&log), vec![(0, first)]), count).await;
         let expected = suite::values("a", first as usize..end as usize);
         assert_eq!(suite::values_of(&read, "a"), expected);
         log.close().await;

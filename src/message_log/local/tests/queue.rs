@@ -21,7 +21,7 @@ async fn a_full_queue_refuses_at_once_and_keeps_what_it_took() {
         suite::in_time(answer).await.expect("an accepted record");
     }
     suite::in_time(append(QUEUE)).await.expect("room again");
-    let read = suite::read(&mut log.ingest(vec![(0, 0)]), QUEUE + 1).await;
+    let read = suite::read(&mut suite::ingest(&wrap(&log), vec![(0, 0)]), QUEUE + 1).await;
     assert_eq!(
         suite::values_of(&read, "a"),
         suite::values("a", 0..QUEUE + 1)

@@ -1,0 +1,165 @@
+//! What all clients of the brokers share: names, settings, and how librdkafka's words are logged.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext,
+    error::KafkaError,
+};
+
+use super::lock;
+use crate::{config::KafkaConfig, message_log::Topic};
+
+/// The consumer group of all workers.
+const WORKER_GROUP: &str = "chat-persistor";
+
+/// Of librdkafka's complaints of one kind, one in this time is a line in the log.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Where the brokers are, and what things are called there.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub brokers: String,
+    /// Before the topics' and the group's names: empty outside tests.
+    pub prefix: String,
+    narrator: Arc<Narrator>,
+}
+
+impl Settings {
+    pub(super) fn new(config: &KafkaConfig) -> Self {
+        Self {
+            brokers: config.brokers.join(","),
+            prefix: String::new(),
+            narrator: Arc::default(),
+        }
+    }
+
+    pub(super) fn topic(&self, topic: Topic) -> String {
+        format!("{}{}", self.prefix, topic.name())
+    }
+
+    pub(super) fn group(&self) -> String {
+        format!("{}{WORKER_GROUP}", self.prefix)
+    }
+
+    pub(super) fn context(&self) -> Context {
+        Context(Arc::clone(&self.narrator))
+    }
+
+    /// Settings of every client.
+    pub(super) fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "roomcast")
+            // A topic is made on purpose or not at all.
+            .set("allow.auto.create.topics", "false")
+            .set("reconnect.backoff.ms", "100")
+            // The default, 10 s, would outlast a broker's restart by as much.
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("socket.connection.setup.timeout.ms", "5000")
+            .set("socket.nagle.disable", "true")
+            .set("socket.keepalive.enable", "true")
+            // Brokers close idle connections; that is no news.
+            .set("log.connection.close", "false")
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    /// Settings of every consumer.
+    pub(super) fn consumer(&self, group: &str) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("check.crcs", "true")
+            // The default, 1 s, stalls a partition whose queue was full for as long.
+            .set("fetch.queue.backoff.ms", "20")
+            .set("fetch.wait.max.ms", "500")
+            .set("queued.max.messages.kbytes", "16384");
+        config
+    }
+}
+
+/// Passes on what a client says.
+#[derive(Debug, Clone)]
+pub(super) struct Context(Arc<Narrator>);
+
+impl Context {
+    /// Tells of a failure that repairs itself, if it is news.
+    pub(super) fn complain(&self, kind: &str, message: &str) {
+        self.0.complain(kind, message);
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.pass_on(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        let kind = code.map_or_else(|| "error".to_owned(), |code| format!("{code:?}"));
+        self.0.complain(&kind, reason);
+    }
+}
+
+impl ConsumerContext for Context {}
+
+/// Turns librdkafka's stream of complaints into a few lines: a broker that is away is one fact,
+/// however many clients and attempts notice it.
+#[derive(Debug, Default)]
+pub(super) struct Narrator(Mutex<HashMap<String, Instant>>);
+
+impl Narrator {
+    fn pass_on(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => self.complain(facility, message),
+            _ => log::debug!(facility, message; "kafka client"),
+        }
+    }
+
+    fn complain(&self, kind: &str, message: &str) {
+        if self.is_news(kind, Instant::now()) {
+            log::warn!(kind, message; "kafka client");
+        } else {
+            log::debug!(kind, message; "kafka client");
+        }
+    }
+
+    fn is_news(&self, kind: &str, now: Instant) -> bool {
+        let mut told = lock(&self.0);
+        let is_news = told
+            .get(kind)
+            .is_none_or(|last| now.duration_since(*last) >= COMPLAINT_INTERVAL);
+        if is_news {
+            told.insert(kind.to_owned(), now);
+        }
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_of_a_kind_is_told_once_in_a_while() {
+        let narrator = Narrator::default();
+        let now = Instant::now();
+        assert!(narrator.is_news("FAIL", now));
+        assert!(!narrator.is_news("FAIL", now + Duration::from_secs(1)));
+        assert!(narrator.is_news("MAXPOLL", now + Duration::from_secs(1)));
+        assert!(narrator.is_news("FAIL", now + COMPLAINT_INTERVAL));
+    }
+}

@@ -1,0 +1,135 @@
+//! Tests of the Kafka adapter: the port's suite, and what only this adapter promises.
+//!
+//! They need `KAFKA_BROKERS`; each has topics and a group of its own there, and removes them.
+
+mod faults;
+mod groups;
+mod readers;
+mod topics;
+
+use std::{
+    io::{self, Write},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use uuid::Uuid;
+
+use super::*;
+use crate::message_log::{
+    MessageLog,
+    suite::{self, Fixture},
+};
+
+const TOPICS: [Topic; 4] = [
+    Topic::Messages,
+    Topic::Persisted,
+    Topic::Events,
+    Topic::DeadLetters,
+];
+
+/// Tests that use the brokers at a time: many new topics at once are slow on a small machine.
+static TURNS: Semaphore = Semaphore::const_new(4);
+
+/// Topics of its own on the brokers that the environment names.
+struct KafkaFixture {
+    _turn: SemaphorePermit<'static>,
+    config: KafkaConfig,
+    prefix: String,
+}
+
+impl Fixture for KafkaFixture {
+    fn is_available() -> bool {
+        has_kafka()
+    }
+
+    async fn new() -> Self {
+        Self {
+            _turn: TURNS.acquire().await.expect("it is never closed"),
+            config: config(),
+            prefix: format!("test-{}-", Uuid::new_v4().simple()),
+        }
+    }
+
+    async fn open(&self) -> MessageLog {
+        MessageLog::Kafka(self.open_log().await)
+    }
+}
+
+impl KafkaFixture {
+    fn settings(&self) -> Settings {
+        let mut settings = Settings::new(&self.config);
+        settings.prefix.clone_from(&self.prefix);
+        settings
+    }
+
+    async fn try_open(&self) -> Result<KafkaLog, LogError> {
+        KafkaLog::open_with(&self.config, self.settings()).await
+    }
+
+    async fn open_log(&self) -> KafkaLog {
+        self.try_open().await.expect("brokers and good topics")
+    }
+
+    fn admin(&self) -> AdminClient<client::Context> {
+        let settings = self.settings();
+        let admin = settings.base().create_with_context(settings.context());
+        admin.expect("a client")
+    }
+}
+
+impl Drop for KafkaFixture {
+    fn drop(&mut self) {
+        let admin = self.admin();
+        let names = TOPICS.map(|topic| self.settings().topic(topic));
+        let group = self.settings().group();
+        let removing = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let removed = async {
+                let options = AdminOptions::new();
+                // What is left over does not harm another test.
+                let _ = admin.delete_topics(&names, &options).await;
+                let _ = admin.delete_groups(&[&group], &options).await;
+            };
+            runtime.expect("a runtime").block_on(removed);
+        };
+        let _ = thread::spawn(removing).join();
+    }
+}
+
+suite::message_log_suite!(KafkaFixture);
+
+fn config() -> KafkaConfig {
+    let brokers = std::env::var("KAFKA_BROKERS").unwrap_or_default();
+    KafkaConfig {
+        brokers: brokers.split(',').map(str::to_owned).collect(),
+        partitions: 3,
+        replication: None,
+        min_replication: 1,
+        min_isr: 1,
+    }
+}
+
+/// Returns whether there are brokers to test with; says so, or fails, if not.
+fn has_kafka() -> bool {
+    let has = std::env::var_os("KAFKA_BROKERS").is_some_and(|brokers| !brokers.is_empty());
+    if !has {
+        let is_required = std::env::var_os("ROOMCAST_REQUIRE_SERVICES").is_some_and(|it| it == "1");
+        assert!(!is_required, "KAFKA_BROKERS is not set");
+        skip("needs Kafka (set KAFKA_BROKERS)");
+    }
+    has
+}
+
+/// Writes `SKIPPED <running number> <test>: <why>` past the test runner, which would keep it.
+fn skip(why: &str) {
+    static SKIPPED: AtomicU32 = AtomicU32::new(0);
+    let number = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+    let test = thread::current();
+    let test = test.name().unwrap_or("a test");
+    // Nobody reads it: then nobody counts.
+    let _ = writeln!(io::stderr(), "SKIPPED {number} {test}: {why}");
+}
