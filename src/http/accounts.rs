@@ -9,17 +9,13 @@ use actix_web::{
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    body::Body,
-    caller::{Caller, OrUnavailable},
-    client_addr, only,
-};
+use super::{body::Body, caller::Caller, client_addr, only};
 use crate::{
     auth::IssuedToken,
     clock::Timestamp,
     error::{ApiError, Code},
     event::Event,
-    gateway::Gateway,
+    gateway::{Gateway, OrUnavailable},
     ids::{LoginId, UserId},
     metrics,
     store::{NewUser, User},
@@ -206,15 +202,18 @@ async fn log_out(
 ) -> Result<HttpResponse, ApiError> {
     let (user_id, login_id) = (identity.user_id, identity.login_id);
     let expires_at = Timestamp::now() + gateway.tokens.expires_in() + REVOCATION_MARGIN;
-    let revoked = gateway.store.revoke_login(user_id, login_id, expires_at);
+    let revoked = gateway.change(async move |store, bridge| {
+        store.revoke_login(user_id, login_id, expires_at).await?;
+        log::info!(user:% = user_id; "user logged out");
+        let event = Event::LoginRevoked {
+            user_id,
+            login_id,
+            expires_at,
+        };
+        bridge.announce(event).await;
+        Ok(())
+    });
     revoked.await.or_unavailable()?;
-    let event = Event::LoginRevoked {
-        user_id,
-        login_id,
-        expires_at,
-    };
-    gateway.bridge.announce(event).await;
-    log::info!(user:% = user_id; "user logged out");
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -236,17 +235,19 @@ async fn change_password(
         return Err(wrong_credentials(&gateway, &user.email, addr));
     }
     let hash = gateway.passwords.hash(change.new).await?;
-    let changed = gateway
-        .store
-        .change_password(user.id, hash, identity.login_id);
-    let tokens = changed.await.or_unavailable()?;
-    let event = Event::TokensRevoked {
-        user_id: user.id,
-        generation: tokens.generation,
-        kept_login: identity.login_id,
-    };
-    gateway.bridge.announce(event).await;
-    log::info!(user:% = user.id; "password changed");
+    let (user_id, kept_login) = (user.id, identity.login_id);
+    let changed = gateway.change(async move |store, bridge| {
+        let tokens = store.change_password(user_id, hash, kept_login).await?;
+        log::info!(user:% = user_id; "password changed");
+        let event = Event::TokensRevoked {
+            user_id,
+            generation: tokens.generation,
+            kept_login,
+        };
+        bridge.announce(event).await;
+        Ok(())
+    });
+    changed.await.or_unavailable()?;
     Ok(HttpResponse::NoContent().finish())
 }
 

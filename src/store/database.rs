@@ -35,6 +35,8 @@ const HEADS_CHUNK: usize = 500;
 pub struct Store {
     database: Database,
     storage: Arc<Storage>,
+    /// How long a call waits for its unit of work.
+    patience: Duration,
 }
 
 #[derive(Clone)]
@@ -96,7 +98,7 @@ impl Drop for Storage {
 macro_rules! query {
     ($store:ident.$access:ident => $($function:ident)::+($($argument:expr),*)) => {{
         let database = $store.database.clone();
-        $store.storage.run(CALL_TIMEOUT, async move {
+        $store.storage.run($store.patience, async move {
             match database {
                 Database::Sqlite(database) => {
                     let mut conn = database.$access().await?;
@@ -137,7 +139,17 @@ impl Store {
         Ok(Self {
             database: Database::Sqlite(database),
             storage: Arc::new(storage),
+            patience: CALL_TIMEOUT,
         })
+    }
+
+    /// Returns a handle whose calls wait until their unit of work has ended, however long it takes.
+    #[must_use]
+    pub fn to_the_end(&self) -> Self {
+        Self {
+            patience: Duration::MAX,
+            ..self.clone()
+        }
     }
 
     /// Returns what this database is.
