@@ -14,7 +14,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use super::{accounts::Grant, body::OptionalBody, only, page};
+use super::{accounts::Grant, body::OptionalBody, only, page, read};
 use crate::{
     error::{ApiError, Code},
     gateway::{Gateway, OrUnavailable},
@@ -75,8 +75,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(
             resource("/demo")
-                .get(show)
-                .head(show)
+                .route(read(show))
                 .default_service(only("GET, HEAD")),
         )
         .service(

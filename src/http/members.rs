@@ -12,6 +12,7 @@ use super::{
     caller::Caller,
     only,
     query::{InRoom, OfMember},
+    read,
 };
 use crate::{
     actors::kafka_bridge::BridgeHandle,
@@ -30,8 +31,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(
             resource("/rooms/{roomId}/members")
-                .get(list)
-                .default_service(only("GET")),
+                .route(read(list))
+                .default_service(only("GET, HEAD")),
         )
         .service(one.default_service(only("DELETE, PATCH")));
 }

@@ -11,6 +11,7 @@ use super::{
     caller::Caller,
     only,
     query::{self, InRoom, Query},
+    read,
 };
 use crate::{
     error::ApiError,
@@ -24,8 +25,10 @@ use crate::{
 };
 
 pub(super) fn configure(config: &mut ServiceConfig) {
-    let messages = resource("/rooms/{roomId}/messages").get(page).post(send);
-    config.service(messages.default_service(only("GET, POST")));
+    let messages = resource("/rooms/{roomId}/messages")
+        .route(read(page))
+        .post(send);
+    config.service(messages.default_service(only("GET, HEAD, POST")));
 }
 
 #[derive(Deserialize)]
