@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::{LogId, LoginId, MessageId, RoomId, Seq, UserId},
+    ids::{LogId, LoginId, MessageId, RoomId, Seq, TokenId, UserId},
 };
 
 /// Threads that drive queries; blocking ones come and go beside them.
@@ -222,14 +222,17 @@ impl Store {
         query!(self.reader => accounts::user_by_email(email))
     }
 
-    /// Changes a password; only the new generation's tokens and the kept login's count from now on.
+    /// Changes a password; only the new generation's tokens and the kept one count from now on.
+    ///
+    /// `None` when another change came first: the user's generation is not `generation` any more.
     pub async fn change_password(
         &self,
         id: UserId,
+        generation: u64,
         password_hash: String,
-        kept_login: LoginId,
-    ) -> Result<TokenState, StoreError> {
-        query!(self.writer => accounts::change_password(id, password_hash, kept_login))
+        kept_token: TokenId,
+    ) -> Result<Option<TokenState>, StoreError> {
+        query!(self.writer => accounts::change_password(id, generation, password_hash, kept_token))
     }
 
     /// Ends a login until its last token would have run out.
