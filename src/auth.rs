@@ -4,7 +4,7 @@ mod failures;
 mod passwords;
 mod tokens;
 
-pub use failures::LoginFailures;
+pub use failures::{Attempt, LoginFailures};
 pub use passwords::{MAX_PASSWORD_BYTES, Passwords};
 pub use tokens::{Claims, IssuedToken, Tokens};
 
@@ -22,9 +22,12 @@ use moka::sync::Cache;
 use crate::{
     clock::Timestamp,
     error::{ApiError, Code},
-    ids::{LoginId, UserId},
-    store::{Store, StoreError, TokenState, User},
+    ids::{LoginId, TokenId, UserId},
+    store::{Store, StoreError, User},
 };
+
+/// Longest e-mail address, in bytes.
+pub const MAX_EMAIL_BYTES: usize = 254;
 
 /// How long an account is believed without asking the store.
 const USER_TTL: Duration = Duration::from_secs(30);
@@ -38,6 +41,7 @@ pub struct Identity {
     pub user_id: UserId,
     /// The login that the token was issued or refreshed from.
     pub login_id: LoginId,
+    pub token_id: TokenId,
     pub display_name: String,
     /// When the token runs out.
     pub expires_at: Timestamp,
@@ -127,7 +131,7 @@ impl Authenticator {
         let states: HashMap<_, _> = states.into_iter().collect();
         let is_outdated = |who: &Arc<Identity>| {
             let state = states.get(&who.user_id);
-            state.is_some_and(|state| !counts(*state, who.generation, who.login_id))
+            state.is_some_and(|state| !state.counts(who.generation, who.token_id))
         };
         let outdated: Vec<_> = identities.into_iter().filter(is_outdated).collect();
         for who in &outdated {
@@ -146,12 +150,15 @@ impl Authenticator {
         let claims = claims.ok_or_else(unauthenticated)?;
         let user = self.user(claims.sub).await?;
         let login_id = claims.login_id();
-        if !counts(user.tokens, claims.generation(), login_id) || self.is_revoked(login_id) {
+        let token_id = claims.token_id();
+        let counts = user.tokens.counts(claims.generation(), token_id);
+        if !counts || self.is_revoked(login_id) {
             return Err(unauthenticated());
         }
         Ok(Identity {
             user_id: user.id,
             login_id,
+            token_id,
             display_name: user.display_name.clone(),
             expires_at: claims.expires_at(),
             generation: claims.generation(),
@@ -166,7 +173,7 @@ impl Authenticator {
             return false;
         }
         match self.user(who.user_id).await {
-            Ok(user) => counts(user.tokens, who.generation, who.login_id),
+            Ok(user) => user.tokens.counts(who.generation, who.token_id),
             Err(error) => error.code != Code::Unauthenticated,
         }
     }
@@ -193,10 +200,10 @@ impl Authenticator {
         self.write_revoked(|revoked| revoked.insert(login_id, expires_at));
     }
 
-    /// Ends all logins of a user but those of the new generation and the kept one.
-    pub fn revoke_tokens(&self, user_id: UserId, generation: u64, kept_login: LoginId) {
+    /// Ends all tokens of a user but those of the new generation and the kept one.
+    pub fn revoke_tokens(&self, user_id: UserId, generation: u64, kept_token: TokenId) {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        log::info!(user:% = user_id, generation = generation, kept:% = kept_login; "tokens revoked");
+        log::info!(user:% = user_id, generation = generation, kept:% = kept_token; "tokens revoked");
         self.users.invalidate(&user_id);
     }
 
@@ -217,35 +224,10 @@ impl Authenticator {
     }
 }
 
-/// A password change leaves the new generation's tokens and those of the login that made it.
-fn counts(state: TokenState, generation: u64, login_id: LoginId) -> bool {
-    generation >= state.generation || state.kept_login == Some(login_id)
-}
-
-fn unauthenticated() -> ApiError {
+/// Returns the refusal of a token that does not count.
+pub(crate) fn unauthenticated() -> ApiError {
     ApiError::with_detail(
         Code::Unauthenticated,
         "the token is missing, invalid, expired or revoked",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_change_keeps_the_login_that_made_it() {
-        let (kept, other) = (LoginId::random(), LoginId::random());
-        let state = TokenState {
-            generation: 2,
-            kept_login: Some(kept),
-        };
-        let check = |generation, login, expected| {
-            assert_eq!(counts(state, generation, login), expected, "{generation}");
-        };
-        check(2, other, true);
-        check(1, kept, true);
-        check(1, other, false);
-        check(0, other, false);
-    }
 }

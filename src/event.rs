@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
-    ids::{ClientMsgId, LoginId, MessageId, RoomId, ServerId, SessionId, UserId},
+    ids::{ClientMsgId, LoginId, MessageId, RoomId, ServerId, SessionId, TokenId, UserId},
     store::Role,
 };
 
@@ -39,11 +39,11 @@ pub enum Event {
         login_id: LoginId,
         expires_at: Timestamp,
     },
-    /// A password change: only tokens of `generation`, or of the kept login, still count.
+    /// A password change: only tokens of `generation`, and the kept one, still count.
     TokensRevoked {
         user_id: UserId,
         generation: u64,
-        kept_login: LoginId,
+        kept_token: TokenId,
     },
     /// An accepted message that can never be stored.
     MessageRejected {

@@ -1,5 +1,10 @@
 //! What every request and every socket of this process shares.
 
+mod changes;
+mod rooms;
+
+pub use rooms::OrUnavailable;
+
 use std::sync::Arc;
 
 use crate::{

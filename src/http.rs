@@ -21,15 +21,16 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use actix_cors::Cors;
 use actix_web::{
-    App, HttpRequest, HttpResponse, Route,
+    App, FromRequest, Handler, HttpRequest, HttpResponse, Responder, Route,
     dev::{ServiceFactory, ServiceRequest},
+    guard,
     http::{Method, header},
     web::{self, ServiceConfig},
 };
 use ipnet::IpNet;
 
 pub use connection::accepted;
-pub use middleware::guard;
+pub use middleware::{bound, finish};
 
 use crate::{
     config::HttpConfig,
@@ -61,7 +62,13 @@ pub fn configure(config: &mut ServiceConfig) {
 /// Allows the configured origins to read answers; none means the same origin only.
 pub fn cors(config: &HttpConfig) -> Cors {
     let cors = Cors::default()
-        .allowed_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allowed_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allowed_header("X-Request-Id")
         .expose_headers(EXPOSED_HEADERS)
@@ -102,25 +109,36 @@ pub fn client_addr(request: &HttpRequest, config: &HttpConfig) -> IpAddr {
         .peer_addr()
         .map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     let forwarded = request.headers().get_all("X-Forwarded-For");
-    let claimed: Vec<IpAddr> = forwarded
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map_while(|addr| addr.trim().parse().ok())
+    let claimed: Vec<&str> = forwarded
+        // What is no text stands for one part that cannot be read.
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
         .collect();
     trusted_client(peer.to_canonical(), &claimed, &config.trusted_proxies)
 }
 
-/// Walks from the peer towards the client for as long as who speaks is trusted.
-fn trusted_client(peer: IpAddr, claimed: &[IpAddr], trusted: &[IpNet]) -> IpAddr {
+/// Walks from the peer towards the client for as long as who speaks is trusted and can be read:
+/// what is to the left of that, anybody may have written.
+fn trusted_client(peer: IpAddr, claimed: &[&str], trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |addr: IpAddr| trusted.iter().any(|network| network.contains(&addr));
     let mut client = peer;
-    for addr in claimed.iter().rev() {
-        if !is_trusted(client) {
-            break;
+    for part in claimed.iter().rev() {
+        match part.trim().parse::<IpAddr>() {
+            Ok(addr) if is_trusted(client) => client = addr.to_canonical(),
+            _ => break,
         }
-        client = addr.to_canonical();
     }
     client
+}
+
+/// Answers `GET`, and `HEAD` with the same headers.
+fn read<F, Args>(handler: F) -> Route
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let is_read = guard::Any(guard::Get()).or(guard::Head());
+    web::route().guard(is_read).to(handler)
 }
 
 /// Answers the methods that a path does not have.
@@ -142,16 +160,17 @@ mod tests {
         let addr = |text: &str| text.parse::<IpAddr>().expect("an address");
         let trusted = ["10.0.0.0/8".parse().expect("a network")];
         let check = |peer: &str, claimed: &[&str], expected: &str| {
-            let claimed: Vec<_> = claimed.iter().map(|text| addr(text)).collect();
-            assert_eq!(
-                trusted_client(addr(peer), &claimed, &trusted),
-                addr(expected)
-            );
+            let client = trusted_client(addr(peer), claimed, &trusted);
+            assert_eq!(client, addr(expected), "{claimed:?}");
         };
         check("192.0.2.1", &["203.0.113.9"], "192.0.2.1");
         check("10.0.0.1", &["203.0.113.9"], "203.0.113.9");
         check("10.0.0.1", &["198.51.100.7", "203.0.113.9"], "203.0.113.9");
         check("10.0.0.1", &["203.0.113.9", "10.0.0.2"], "203.0.113.9");
         check("10.0.0.1", &[], "10.0.0.1");
+        check("10.0.0.1", &["garbage", " 203.0.113.9"], "203.0.113.9");
+        check("10.0.0.1", &["203.0.113.9", "garbage"], "10.0.0.1");
+        check("10.0.0.1", &["198.51.100.7", "", "10.0.0.2"], "10.0.0.2");
+        check("10.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9");
     }
 }

@@ -90,6 +90,8 @@ uuid_id! {
     SessionId;
     /// One login and all the tokens refreshed from it (`sid` in a token).
     LoginId;
+    /// One token (`jti` in it).
+    TokenId;
     /// One record of `chat.messages.v1`, whatever offset it is read at.
     EventId;
     /// One running server process.

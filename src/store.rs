@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
-    ids::{Epoch, LogId, LoginId, MessageId, RoomId, Seq, UserId},
+    ids::{Epoch, LogId, MessageId, RoomId, Seq, TokenId, UserId},
     message::{PersistedMessage, RecordError, SubmittedMessage},
 };
 
@@ -52,11 +52,20 @@ pub struct User {
     pub tokens: TokenState,
 }
 
-/// Which of a user's tokens count: those of `generation`, and those of the kept login.
+/// Which of a user's tokens count: those of `generation`, and the one that a password change kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TokenState {
     pub generation: u64,
-    pub kept_login: Option<LoginId>,
+    pub kept_token: Option<TokenId>,
+}
+
+impl TokenState {
+    /// Returns whether a token counts: a password change leaves the tokens of the new generation
+    /// and the one that made it.
+    #[must_use]
+    pub fn counts(&self, generation: u64, token_id: TokenId) -> bool {
+        generation >= self.generation || self.kept_token == Some(token_id)
+    }
 }
 
 /// An account to be made. `email` is lower case, `password_hash` a bcrypt string.
@@ -231,4 +240,25 @@ pub enum RecordOutcome {
     Replayed(PersistedMessage),
     /// It can never be stored.
     Dead { reason: String, replayed: bool },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_change_keeps_the_token_that_made_it() {
+        let (kept, other) = (TokenId::random(), TokenId::random());
+        let state = TokenState {
+            generation: 2,
+            kept_token: Some(kept),
+        };
+        let check = |generation, token, expected| {
+            assert_eq!(state.counts(generation, token), expected, "{generation}");
+        };
+        check(2, other, true);
+        check(1, kept, true);
+        check(1, other, false);
+        check(0, other, false);
+    }
 }

@@ -101,8 +101,8 @@ impl GatewayParts {
             Event::TokensRevoked {
                 user_id,
                 generation,
-                kept_login,
-            } => self.auth.revoke_tokens(*user_id, *generation, *kept_login),
+                kept_token,
+            } => self.auth.revoke_tokens(*user_id, *generation, *kept_token),
             Event::ReadMoved { .. } | Event::MessageRejected { .. } => {}
         }
         let registries = self.slices.all();

@@ -324,9 +324,9 @@ impl Handler<ApplyEvent> for RoomRegistry {
             Event::TokensRevoked {
                 user_id,
                 generation,
-                kept_login,
+                kept_token,
             } => self.close_sessions(*user_id, |identity| {
-                identity.login_id != *kept_login && identity.generation < *generation
+                identity.token_id != *kept_token && identity.generation < *generation
             }),
             Event::MessageRejected {
                 sender_id,

@@ -28,9 +28,8 @@ use crate::{
     auth::Identity,
     clock::Timestamp,
     error::{ApiError, Code},
-    event::Event,
     gateway::Gateway,
-    ids::{RoomId, SessionId, UserId},
+    ids::{RoomId, UserId},
     limits::{SocketLimits, SocketPermit},
     message::MAX_CONTENT_CHARS,
     metrics::{self, ActorKind},
@@ -43,7 +42,6 @@ use crate::{
             ErrorFrame, HeartbeatAck, MessageFailed, ReadUpdated, Ready, ReadyLimits, ServerEvent,
         },
     },
-    store::{ReadMark, Standing, StoreError},
     transport::websocket::Connection,
 };
 
@@ -360,8 +358,7 @@ impl SessionActor {
     fn typing(&mut self, id: Option<RequestId>, typing: TypingState, ctx: &mut SessionContext) {
         let (gateway, user_id) = (self.gateway.clone(), self.user_id());
         let asking = async move {
-            let standing = gateway.memberships.standing(typing.room_id, user_id).await;
-            require_member(standing)?;
+            gateway.require_member(typing.room_id, user_id).await?;
             gateway
                 .presence
                 .typing(typing.room_id, user_id, typing.is_typing);
@@ -377,7 +374,18 @@ impl SessionActor {
     fn mark_read(&mut self, id: Option<RequestId>, mark: MarkRead, ctx: &mut SessionContext) {
         let (gateway, user_id) = (self.gateway.clone(), self.user_id());
         let session_id = self.outbox.session_id;
-        let marking = async move { mark_read(&gateway, user_id, session_id, mark).await };
+        let MarkRead {
+            room_id,
+            last_read_message_id: read,
+        } = mark;
+        let marking = async move {
+            let marked = gateway.mark_read(room_id, user_id, read, Some(session_id));
+            Ok(ReadUpdated {
+                room_id,
+                user_id,
+                last_read_message_id: marked.await?,
+            })
+        };
         ctx.spawn(marking.into_actor(self).map(move |outcome, this, _| {
             match outcome {
                 Ok(updated) => this
@@ -430,57 +438,5 @@ fn event_name(event: &ClientEvent) -> &'static str {
         ClientEvent::Heartbeat => "heartbeat",
         ClientEvent::Typing(_) => "typing",
         ClientEvent::MarkRead(_) => "markRead",
-    }
-}
-
-/// Moves a read cursor and tells the room's other sockets.
-async fn mark_read(
-    gateway: &Gateway,
-    user_id: UserId,
-    session_id: SessionId,
-    mark: MarkRead,
-) -> Result<ReadUpdated, ApiError> {
-    let MarkRead {
-        room_id,
-        last_read_message_id,
-    } = mark;
-    let store = &gateway.store;
-    let marked = store.mark_read(room_id, user_id, last_read_message_id);
-    let last_read_message_id = match marked.await.map_err(unavailable)? {
-        ReadMark::Moved(moved_to) => {
-            let moved = Event::ReadMoved {
-                room_id,
-                user_id,
-                last_read_message_id: moved_to,
-                except: Some(session_id),
-            };
-            gateway.bridge.announce(moved).await;
-            Some(moved_to)
-        }
-        ReadMark::Unmoved(stays_at) => stays_at,
-        ReadMark::NotMember => {
-            let standing = store.standing(room_id, user_id).await;
-            require_member(standing.map(|(standing, _)| standing))?;
-            return Err(ApiError::new(Code::NotMember));
-        }
-    };
-    Ok(ReadUpdated {
-        room_id,
-        user_id,
-        last_read_message_id,
-    })
-}
-
-fn unavailable(error: StoreError) -> ApiError {
-    log::warn!(error:%; "the store did not answer a socket");
-    ApiError::unavailable("the database is unavailable")
-}
-
-/// Turns what a user is to a room into the refusal that outsiders get.
-fn require_member(standing: Result<Standing, StoreError>) -> Result<(), ApiError> {
-    match standing.map_err(unavailable)? {
-        Standing::Member(_) => Ok(()),
-        Standing::Outsider => Err(ApiError::new(Code::NotMember)),
-        Standing::NoRoom => Err(ApiError::new(Code::RoomNotFound)),
     }
 }

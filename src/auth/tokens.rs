@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     config::TokenConfig,
-    ids::{LoginId, UserId},
+    ids::{LoginId, TokenId, UserId},
     store::User,
 };
 
@@ -45,15 +45,18 @@ impl Claims {
     /// Returns the login that a logout with this token ends.
     #[must_use]
     pub fn login_id(&self) -> LoginId {
-        let of_jti = || {
-            self.jti.parse().unwrap_or_else(|_| {
-                let digest = Sha256::digest(self.jti.as_bytes());
-                let mut bytes = [0; 16];
-                bytes.copy_from_slice(&digest[..16]);
-                LoginId(Uuid::from_bytes(bytes))
-            })
-        };
-        self.sid.unwrap_or_else(of_jti)
+        self.sid.unwrap_or_else(|| LoginId(self.token_id().0))
+    }
+
+    /// Returns the token's own id; a `jti` that is no UUID is made one.
+    #[must_use]
+    pub fn token_id(&self) -> TokenId {
+        self.jti.parse().unwrap_or_else(|_| {
+            let digest = Sha256::digest(self.jti.as_bytes());
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&digest[..16]);
+            TokenId(Uuid::from_bytes(bytes))
+        })
     }
 
     /// Returns the generation of the user's tokens that this one is of.
@@ -126,7 +129,7 @@ impl Tokens {
             sub: user.id,
             iat,
             exp,
-            jti: Uuid::new_v4().to_string(),
+            jti: TokenId::random().to_string(),
             iss: AUDIENCE.to_owned(),
             aud: AUDIENCE.to_owned(),
             sid: Some(login_id),

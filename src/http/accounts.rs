@@ -1,6 +1,6 @@
 //! Accounts: register, log in, refresh, log out, change the password, who am I.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -9,24 +9,17 @@ use actix_web::{
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    body::Body,
-    caller::{Caller, OrUnavailable},
-    client_addr, only,
-};
+use super::{body::Body, caller::Caller, client_addr, only, read};
 use crate::{
-    auth::IssuedToken,
+    auth::{Attempt, Identity, IssuedToken, MAX_EMAIL_BYTES, unauthenticated},
     clock::Timestamp,
     error::{ApiError, Code},
     event::Event,
-    gateway::Gateway,
+    gateway::{Gateway, OrUnavailable},
     ids::{LoginId, UserId},
     metrics,
     store::{NewUser, User},
 };
-
-/// Longest e-mail address, in bytes.
-const MAX_EMAIL_BYTES: usize = 254;
 
 /// Shortest and longest password, in bytes.
 const MIN_PASSWORD_BYTES: usize = 8;
@@ -62,7 +55,11 @@ pub(super) fn configure(config: &mut ServiceConfig) {
                 .post(change_password)
                 .default_service(post()),
         )
-        .service(resource("/me").get(me).default_service(only("GET")));
+        .service(
+            resource("/me")
+                .route(read(me))
+                .default_service(only("GET, HEAD")),
+        );
 }
 
 // ------------------------------------------------------------------- shapes
@@ -174,8 +171,11 @@ async fn log_in(
     let Credentials { email, password } = credentials;
     let email = email.to_lowercase();
     let addr = client_addr(&request, &gateway.config.http);
-    check_failures(&gateway, &email, addr)?;
-    let found = gateway.store.credentials(&email).await.or_unavailable()?;
+    let attempt = gateway.failures.begin(&email, addr)?;
+    let found = match email.len() <= MAX_EMAIL_BYTES {
+        true => gateway.store.credentials(&email).await.or_unavailable()?,
+        false => None,
+    };
     let user = match found {
         Some((user, hash)) => {
             let verified = gateway.passwords.verify(password, hash).await?;
@@ -186,7 +186,7 @@ async fn log_in(
             None
         }
     };
-    let user = user.ok_or_else(|| wrong_credentials(&gateway, &email, addr))?;
+    let user = user.ok_or_else(|| wrong_credentials(attempt))?;
     metrics::get().logins.increment(1);
     log::info!(user:% = user.id; "user logged in");
     Ok(grant(&gateway, &user, LoginId::random()))
@@ -197,6 +197,7 @@ async fn refresh(
     Caller(identity): Caller,
 ) -> Result<HttpResponse, ApiError> {
     let user = account(&gateway, identity.user_id).await?;
+    require_current(&user, &identity)?;
     Ok(grant(&gateway, &user, identity.login_id))
 }
 
@@ -206,15 +207,18 @@ async fn log_out(
 ) -> Result<HttpResponse, ApiError> {
     let (user_id, login_id) = (identity.user_id, identity.login_id);
     let expires_at = Timestamp::now() + gateway.tokens.expires_in() + REVOCATION_MARGIN;
-    let revoked = gateway.store.revoke_login(user_id, login_id, expires_at);
+    let revoked = gateway.change(async move |store, bridge| {
+        store.revoke_login(user_id, login_id, expires_at).await?;
+        log::info!(user:% = user_id; "user logged out");
+        let event = Event::LoginRevoked {
+            user_id,
+            login_id,
+            expires_at,
+        };
+        bridge.announce(event).await;
+        Ok(())
+    });
     revoked.await.or_unavailable()?;
-    let event = Event::LoginRevoked {
-        user_id,
-        login_id,
-        expires_at,
-    };
-    gateway.bridge.announce(event).await;
-    log::info!(user:% = user_id; "user logged out");
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -230,23 +234,34 @@ async fn change_password(
         .credentials_of(identity.user_id)
         .await
         .or_unavailable()?;
-    let (user, hash) = found.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
-    check_failures(&gateway, &user.email, addr)?;
-    if !gateway.passwords.verify(change.current, hash).await? {
-        return Err(wrong_credentials(&gateway, &user.email, addr));
+    let (user, hash) = found.ok_or_else(unauthenticated)?;
+    require_current(&user, &identity)?;
+    let attempt = gateway.failures.begin(&user.email, addr)?;
+    match gateway.passwords.verify(change.current, hash).await? {
+        true => drop(attempt),
+        false => return Err(wrong_credentials(attempt)),
     }
     let hash = gateway.passwords.hash(change.new).await?;
-    let changed = gateway
-        .store
-        .change_password(user.id, hash, identity.login_id);
-    let tokens = changed.await.or_unavailable()?;
-    let event = Event::TokensRevoked {
-        user_id: user.id,
-        generation: tokens.generation,
-        kept_login: identity.login_id,
-    };
-    gateway.bridge.announce(event).await;
-    log::info!(user:% = user.id; "password changed");
+    let (user_id, generation) = (user.id, user.tokens.generation);
+    let kept_token = identity.token_id;
+    let changed = gateway.change(async move |store, bridge| {
+        let changed = store.change_password(user_id, generation, hash, kept_token);
+        let Some(tokens) = changed.await? else {
+            return Ok(false);
+        };
+        log::info!(user:% = user_id; "password changed");
+        let event = Event::TokensRevoked {
+            user_id,
+            generation: tokens.generation,
+            kept_token,
+        };
+        bridge.announce(event).await;
+        Ok(true)
+    });
+    if !changed.await.or_unavailable()? {
+        // Another change came first: `current` is wrong by now.
+        return Err(ApiError::new(Code::InvalidCredentials));
+    }
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -267,7 +282,16 @@ async fn me(
 
 async fn account(gateway: &Gateway, user_id: UserId) -> Result<User, ApiError> {
     let user = gateway.store.user(user_id).await.or_unavailable()?;
-    user.ok_or_else(|| ApiError::new(Code::Unauthenticated))
+    user.ok_or_else(unauthenticated)
+}
+
+/// Refuses a token that a password change has revoked since it was judged: what it is given
+/// would be of the new generation.
+fn require_current(user: &User, caller: &Identity) -> Result<(), ApiError> {
+    match user.tokens.counts(caller.generation, caller.token_id) {
+        true => Ok(()),
+        false => Err(unauthenticated()),
+    }
 }
 
 fn grant(gateway: &Gateway, user: &User, login_id: LoginId) -> HttpResponse {
@@ -277,13 +301,8 @@ fn grant(gateway: &Gateway, user: &User, login_id: LoginId) -> HttpResponse {
     HttpResponse::Ok().json(Grant::from(issued))
 }
 
-fn check_failures(gateway: &Gateway, email: &str, addr: IpAddr) -> Result<(), ApiError> {
-    let checked = gateway.failures.check(email, addr);
-    checked.map_err(ApiError::rate_limited)
-}
-
-fn wrong_credentials(gateway: &Gateway, email: &str, addr: IpAddr) -> ApiError {
-    gateway.failures.note(email, addr);
+fn wrong_credentials(attempt: Attempt) -> ApiError {
+    attempt.failed();
     metrics::get().login_failures.increment(1);
     ApiError::new(Code::InvalidCredentials)
 }

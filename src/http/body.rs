@@ -19,7 +19,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(8);
 /// A body that is a JSON object of `T`'s shape and keeps its rules.
 pub(super) struct Body<T>(pub(super) T);
 
-/// As [`Body`], but nothing at all stands for `T::default()`.
+/// As [`Body`], but where the body carries nothing, which also `{}` does, it need not be there or be
+/// of any type: it stands for `T::default()`.
 pub(super) struct OptionalBody<T>(pub(super) T);
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
@@ -56,7 +57,7 @@ where
         let body = read(payload.take());
         Box::pin(async move {
             let body = body.await?;
-            if body.trim_ascii().is_empty() {
+            if carries_nothing(&body) {
                 return Ok(Self(T::default()));
             }
             if !is_json {
@@ -68,6 +69,15 @@ where
             parse(&body).map(Self)
         })
     }
+}
+
+/// Nothing at all, or an object without a member.
+fn carries_nothing(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    let inside = body
+        .strip_prefix(b"{")
+        .and_then(|body| body.strip_suffix(b"}"));
+    inside.unwrap_or(body).trim_ascii().is_empty()
 }
 
 /// A body without a type is taken for JSON.
@@ -135,6 +145,16 @@ mod tests {
         #[garde(length(chars, min = 1, max = 3))]
         #[serde(default)]
         name: String,
+    }
+
+    #[test]
+    fn an_empty_object_carries_nothing() {
+        for body in ["", " \n", "{}", " {\t} "] {
+            assert!(carries_nothing(body.as_bytes()), "{body:?}");
+        }
+        for body in ["{", "}", "null", "[]", "{{}}", r#"{"":0}"#, "x"] {
+            assert!(!carries_nothing(body.as_bytes()), "{body:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,6 @@ use crate::{
     auth::Identity,
     error::{ApiError, Code},
     gateway::Gateway,
-    store::StoreError,
 };
 
 /// An authenticated caller.
@@ -34,22 +33,4 @@ pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
     let parts = value.to_str().unwrap_or_default().split_once(' ');
     let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     Some(token.map_or("", |(_, token)| token.trim()))
-}
-
-/// The store's errors, as clients see them.
-pub(super) trait OrUnavailable<T> {
-    /// Turns a store's error into 503, or 500 for a fault of ours.
-    fn or_unavailable(self) -> Result<T, ApiError>;
-}
-
-impl<T> OrUnavailable<T> for Result<T, StoreError> {
-    fn or_unavailable(self) -> Result<T, ApiError> {
-        self.map_err(|error| {
-            log::warn!(error:%; "the store did not answer a request");
-            match error {
-                StoreError::Unavailable(_) => ApiError::unavailable("the database is unavailable"),
-                StoreError::Fault(_) => ApiError::new(Code::Internal),
-            }
-        })
-    }
 }

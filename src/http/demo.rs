@@ -14,10 +14,10 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use super::{accounts::Grant, body::OptionalBody, caller::OrUnavailable, only, page};
+use super::{accounts::Grant, body::OptionalBody, only, page, read};
 use crate::{
     error::{ApiError, Code},
-    gateway::Gateway,
+    gateway::{Gateway, OrUnavailable},
     ids::{LoginId, RoomId, UserId},
     store::{Joined, NewUser, Store, StoreError, User, Visibility},
 };
@@ -75,8 +75,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(
             resource("/demo")
-                .get(show)
-                .head(show)
+                .route(read(show))
                 .default_service(only("GET, HEAD")),
         )
         .service(

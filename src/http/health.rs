@@ -9,7 +9,7 @@ use actix_web::{
 use futures_util::future::join3;
 use serde::Serialize;
 
-use super::{only, problem};
+use super::{only, problem, read};
 use crate::{error::ApiError, gateway::Gateway};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -17,20 +17,17 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(
             resource("/health")
-                .get(health)
-                .head(health)
+                .route(read(health))
                 .default_service(get()),
         )
         .service(
             resource("/health/live")
-                .get(live)
-                .head(live)
+                .route(read(live))
                 .default_service(get()),
         )
         .service(
             resource("/health/ready")
-                .get(ready)
-                .head(ready)
+                .route(read(ready))
                 .default_service(get()),
         );
 }

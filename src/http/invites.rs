@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     body::OptionalBody,
-    caller::{Caller, OrUnavailable},
+    caller::Caller,
     members::{announce_joined, refusal},
     only,
     query::InRoom,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::{ApiError, Code},
-    gateway::Gateway,
+    gateway::{Gateway, OrUnavailable},
     ids::RoomId,
     store::Joined,
 };
@@ -88,14 +88,15 @@ async fn accept(
     token: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let token_hash = hash(&token);
-    let accepted = gateway
-        .store
-        .accept_invite(&token_hash, identity.user_id, Timestamp::now());
+    let user_id = identity.user_id;
+    let accepted = gateway.change(async move |store, bridge| {
+        let accepted = store.accept_invite(&token_hash, user_id, Timestamp::now());
+        let joined = accepted.await?;
+        announce_joined(&bridge, &joined).await;
+        Ok(joined)
+    });
     match accepted.await.or_unavailable()? {
-        Joined::Member(member) => {
-            announce_joined(&gateway, &member).await;
-            Ok(HttpResponse::Created().json(MembershipView::from(&member)))
-        }
+        Joined::Member(member) => Ok(HttpResponse::Created().json(MembershipView::from(&member))),
         Joined::AlreadyMember => Err(ApiError::new(Code::AlreadyMember)),
         Joined::NotFound => Err(ApiError::new(Code::InviteNotFound)),
     }

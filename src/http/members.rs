@@ -9,17 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     body::Body,
-    caller::{Caller, OrUnavailable},
+    caller::Caller,
     only,
     query::{InRoom, OfMember},
+    read,
 };
 use crate::{
+    actors::kafka_bridge::BridgeHandle,
     clock::Timestamp,
     error::{ApiError, Code},
     event::{Event, MembershipChange},
-    gateway::Gateway,
+    gateway::{Gateway, OrUnavailable},
     ids::{MessageId, RoomId, UserId},
-    store::{Member, MemberChange, Role, Standing},
+    store::{Joined, Member, MemberChange, Role},
 };
 
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -29,8 +31,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(
             resource("/rooms/{roomId}/members")
-                .get(list)
-                .default_service(only("GET")),
+                .route(read(list))
+                .default_service(only("GET, HEAD")),
         )
         .service(one.default_service(only("DELETE, PATCH")));
 }
@@ -81,7 +83,7 @@ async fn list(
     Caller(identity): Caller,
     InRoom(room_id): InRoom,
 ) -> Result<HttpResponse, ApiError> {
-    require_member(&gateway, room_id, identity.user_id).await?;
+    gateway.require_member(room_id, identity.user_id).await?;
     let members = gateway.store.members(room_id).await.or_unavailable()?;
     let users = members.iter().map(|member| member.user_id).collect();
     let online = gateway.presence.online(users).await;
@@ -101,9 +103,13 @@ async fn kick(
     Caller(identity): Caller,
     OfMember(room_id, user_id): OfMember,
 ) -> Result<HttpResponse, ApiError> {
-    let kicked = gateway.store.kick(room_id, identity.user_id, user_id);
-    let member = refusal(kicked.await.or_unavailable()?)?;
-    announce_left(&gateway, &member).await;
+    let caller = identity.user_id;
+    let kicked = gateway.change(async move |store, bridge| {
+        let kicked = store.kick(room_id, caller, user_id).await?;
+        announce_left(&bridge, &kicked).await;
+        Ok(kicked)
+    });
+    refusal(kicked.await.or_unavailable()?)?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -128,27 +134,6 @@ async fn set_role(
 
 // --------------------------------------------------- shared by the handlers
 
-/// Refuses whoever is not a member, without telling private rooms from absent ones.
-pub(super) async fn require_member(
-    gateway: &Gateway,
-    room_id: RoomId,
-    user_id: UserId,
-) -> Result<(), ApiError> {
-    let standing = gateway.memberships.standing(room_id, user_id).await;
-    match standing.or_unavailable()? {
-        Standing::Member(_) => Ok(()),
-        standing => Err(standing_refusal(standing)),
-    }
-}
-
-/// Returns what somebody who is not a member is told.
-pub(super) fn standing_refusal(standing: Standing) -> ApiError {
-    ApiError::new(match standing {
-        Standing::Member(_) | Standing::Outsider => Code::NotMember,
-        Standing::NoRoom => Code::RoomNotFound,
-    })
-}
-
 /// Returns the changed member, or what the caller is told.
 pub(super) fn refusal(change: MemberChange) -> Result<Member, ApiError> {
     Err(ApiError::new(match change {
@@ -163,22 +148,20 @@ pub(super) fn refusal(change: MemberChange) -> Result<Member, ApiError> {
     }))
 }
 
-/// Tells everybody that a membership has begun.
-pub(super) async fn announce_joined(gateway: &Gateway, member: &Member) {
-    log::info!(room:% = member.room_id, user:% = member.user_id; "member joined");
-    gateway
-        .bridge
-        .announce(Event::MemberJoined(change(member)))
-        .await;
+/// Tells everybody that a membership has begun, if it has.
+pub(super) async fn announce_joined(bridge: &BridgeHandle, joined: &Joined) {
+    if let Joined::Member(member) = joined {
+        log::info!(room:% = member.room_id, user:% = member.user_id; "member joined");
+        bridge.announce(Event::MemberJoined(change(member))).await;
+    }
 }
 
-/// Ends a membership here at once, and tells everybody.
-pub(super) async fn announce_left(gateway: &Gateway, member: &Member) {
-    log::info!(room:% = member.room_id, user:% = member.user_id; "member left");
-    gateway
-        .bridge
-        .announce(Event::MemberLeft(change(member)))
-        .await;
+/// Ends a membership here at once and tells everybody, if it was ended.
+pub(super) async fn announce_left(bridge: &BridgeHandle, left: &MemberChange) {
+    if let MemberChange::Done(member) = left {
+        log::info!(room:% = member.room_id, user:% = member.user_id; "member left");
+        bridge.announce(Event::MemberLeft(change(member))).await;
+    }
 }
 
 fn change(member: &Member) -> MembershipChange {

@@ -8,17 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     body::Body,
-    caller::{Caller, OrUnavailable},
-    members::require_member,
+    caller::Caller,
     only,
     query::{self, InRoom, Query},
+    read,
 };
 use crate::{
-    clock::Timestamp,
     error::ApiError,
-    gateway::Gateway,
-    ids::{EventId, MessageId},
-    message::{RECORD_VERSION, SubmittedMessage},
+    gateway::{Gateway, OrUnavailable},
+    ids::MessageId,
     protocol::{
         client::Draft,
         server::{MessageAccepted, NewMessage},
@@ -27,8 +25,10 @@ use crate::{
 };
 
 pub(super) fn configure(config: &mut ServiceConfig) {
-    let messages = resource("/rooms/{roomId}/messages").get(page).post(send);
-    config.service(messages.default_service(only("GET, POST")));
+    let messages = resource("/rooms/{roomId}/messages")
+        .route(read(page))
+        .post(send);
+    config.service(messages.default_service(only("GET, HEAD, POST")));
 }
 
 #[derive(Deserialize)]
@@ -62,7 +62,7 @@ async fn page(
 ) -> Result<HttpResponse, ApiError> {
     let cursor = query.cursor()?;
     let limit = query::limit(query.limit.as_deref())?;
-    require_member(&gateway, room_id, identity.user_id).await?;
+    gateway.require_member(room_id, identity.user_id).await?;
     let page = gateway
         .store
         .messages(room_id, cursor, limit)
@@ -81,26 +81,10 @@ async fn send(
     Body(draft): Body<Draft>,
 ) -> Result<HttpResponse, ApiError> {
     let user_id = identity.user_id;
-    gateway
-        .limits
-        .check_send(user_id)
-        .map_err(ApiError::rate_limited)?;
-    if gateway.drain.is_draining() {
-        return Err(ApiError::unavailable("the server restarts"));
-    }
-    require_member(&gateway, room_id, user_id).await?;
+    gateway.begin_send(user_id)?;
+    gateway.require_member(room_id, user_id).await?;
     let client_msg_id = draft.client_msg_id;
-    let appending = gateway.bridge.append(&SubmittedMessage {
-        event_id: EventId::random(),
-        room_id,
-        sender_id: user_id,
-        client_msg_id,
-        message_type: draft.r#type.into(),
-        content: draft.content,
-        produced_at: Timestamp::now(),
-        version: RECORD_VERSION,
-    });
-    appending.await?;
+    gateway.submit(room_id, user_id, draft).await?;
     Ok(accepted(&MessageAccepted::new(client_msg_id)))
 }
 

@@ -34,11 +34,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; \
      frame-ancestors 'none'; object-src 'none'";
 
-/// Wraps every request.
+/// Wraps every request, outside of all else.
 ///
 /// # Errors
 /// When nothing inside made an answer: the error carries one, as finished as any other.
-pub async fn guard<B: MessageBody + 'static>(
+pub async fn finish<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
@@ -51,7 +51,11 @@ pub async fn guard<B: MessageBody + 'static>(
     );
     let connection = request.request().conn_data::<Rc<Connection>>();
     let answering = connection.map(|connection| Rc::clone(connection).begin());
-    let mut answered = answer(request, next).await;
+    // An error is an answer too, made without the request.
+    let mut answered = match next.call(request).await {
+        Ok(response) => Ok(in_our_shape(response)),
+        Err(error) => Err(in_our_error_shape(&error)),
+    };
     let (status, headers) = match &mut answered {
         Ok(response) => (response.status(), response.headers_mut()),
         Err(response) => (response.status(), response.headers_mut()),
@@ -67,26 +71,23 @@ pub async fn guard<B: MessageBody + 'static>(
     answered.map_err(|response| InternalError::from_response("unanswered", response).into())
 }
 
-/// Has a request answered; an error is an answer too, made without the request.
-async fn answer<B: MessageBody + 'static>(
+/// Bounds every request's declared length and time. Inside of CORS, for a browser shows a script
+/// no refusal that does not allow its origin.
+///
+/// # Errors
+/// What happens inside, and when the time is over.
+pub async fn bound<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, HttpResponse> {
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     if declared_length(request.headers()) > MAX_BODY_BYTES as u64 {
         let refusal = problem::answer(&ApiError::new(Code::PayloadTooLarge));
         return Ok(request.into_response(refusal).map_into_right_body());
     }
     // The request must not be shared until it has been routed: an error has to do without it.
     match timeout(REQUEST_TIMEOUT, next.call(request)).await {
-        Ok(Ok(response)) => Ok(in_our_shape(response)),
-        Ok(Err(error)) => {
-            let answer = error.error_response();
-            let refusal = problem::translate(&answer);
-            Err(refusal.map_or(answer, |error| problem::answer(&error)))
-        }
-        Err(_) => Err(problem::answer(&ApiError::unavailable(
-            "the request took too long",
-        ))),
+        Ok(answered) => answered.map(ServiceResponse::map_into_left_body),
+        Err(_) => Err(ApiError::unavailable("the request took too long").into()),
     }
 }
 
@@ -97,12 +98,27 @@ fn in_our_shape<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse
     };
     let (request, response) = response.into_parts();
     let mut answer = problem::answer(&error);
-    for (name, value) in response.headers() {
+    keep_headers(response.headers(), &mut answer);
+    ServiceResponse::new(request, answer).map_into_right_body()
+}
+
+fn in_our_error_shape(error: &Error) -> HttpResponse {
+    let answer = error.error_response();
+    let Some(error) = problem::translate(&answer) else {
+        return answer;
+    };
+    let mut ours = problem::answer(&error);
+    keep_headers(answer.headers(), &mut ours);
+    ours
+}
+
+/// Takes over what an answer's headers say besides what its body is.
+fn keep_headers(from: &HeaderMap, answer: &mut HttpResponse) {
+    for (name, value) in from {
         if ![header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name) {
             answer.headers_mut().insert(name.clone(), value.clone());
         }
     }
-    ServiceResponse::new(request, answer).map_into_right_body()
 }
 
 /// A body that says it is too large is refused before a byte of it is read.

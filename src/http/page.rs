@@ -10,7 +10,7 @@ use actix_web::{
 };
 use rust_embed::{Embed, EmbeddedFile};
 
-use super::only;
+use super::{only, read};
 use crate::error::{ApiError, Code};
 
 #[derive(Embed)]
@@ -24,8 +24,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(
             resource("/")
-                .get(index)
-                .head(index)
+                .route(read(index))
                 .default_service(only("GET, HEAD")),
         )
         .default_service(web::to(other));

@@ -71,10 +71,12 @@ pub(super) fn limit(value: Option<&str>) -> Result<usize, ApiError> {
     let Some(value) = value else {
         return Ok(DEFAULT_LIMIT);
     };
+    // `parse` would also take a sign.
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
     let limit = value
         .parse()
         .ok()
-        .filter(|limit| (1..=MAX_LIMIT).contains(limit));
+        .filter(|limit| is_plain && (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| ApiError::field("limit", format!("must be a number from 1 to {MAX_LIMIT}")))
 }
 
@@ -99,7 +101,7 @@ mod tests {
         check(None, Some(50));
         check(Some("1"), Some(1));
         check(Some("100"), Some(100));
-        for bad in ["0", "101", "-1", "1e9", "abc", "", " 1"] {
+        for bad in ["0", "101", "-1", "+5", "1e9", "abc", "", " 1"] {
             check(Some(bad), None);
         }
     }

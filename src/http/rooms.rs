@@ -11,18 +11,18 @@ use serde::{Deserialize, Serialize};
 use super::{
     accounts::no_nul,
     body::Body,
-    caller::{Caller, OrUnavailable},
-    members::{announce_joined, announce_left, refusal, standing_refusal},
+    caller::Caller,
+    members::{announce_joined, announce_left, refusal},
     only,
     query::{self, InRoom, Query},
+    read,
 };
 use crate::{
     clock::Timestamp,
     error::{ApiError, Code},
-    event::Event,
-    gateway::Gateway,
+    gateway::{Gateway, OrUnavailable},
     ids::{Epoch, MessageId, RoomId, Seq, UserId},
-    store::{Joined, Member, ReadMark, Role, Room, RoomCursor, RoomSummary, Visibility},
+    store::{Joined, Member, Role, Room, RoomCursor, RoomSummary, Visibility},
 };
 
 /// Longest name of a room, in characters.
@@ -33,9 +33,9 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(
             resource("/rooms")
-                .get(list)
+                .route(read(list))
                 .post(create)
-                .default_service(only("GET, POST")),
+                .default_service(only("GET, HEAD, POST")),
         )
         .service(
             resource("/rooms/{roomId}/join")
@@ -185,16 +185,14 @@ async fn join(
     Caller(identity): Caller,
     InRoom(room_id): InRoom,
 ) -> Result<HttpResponse, ApiError> {
-    let joined = gateway
-        .store
-        .join(room_id, identity.user_id)
-        .await
-        .or_unavailable()?;
-    match joined {
-        Joined::Member(member) => {
-            announce_joined(&gateway, &member).await;
-            Ok(HttpResponse::Created().json(MembershipView::from(&member)))
-        }
+    let user_id = identity.user_id;
+    let joined = gateway.change(async move |store, bridge| {
+        let joined = store.join(room_id, user_id).await?;
+        announce_joined(&bridge, &joined).await;
+        Ok(joined)
+    });
+    match joined.await.or_unavailable()? {
+        Joined::Member(member) => Ok(HttpResponse::Created().json(MembershipView::from(&member))),
         Joined::AlreadyMember => Err(ApiError::new(Code::AlreadyMember)),
         Joined::NotFound => Err(ApiError::new(Code::RoomNotFound)),
     }
@@ -205,13 +203,13 @@ async fn leave(
     Caller(identity): Caller,
     InRoom(room_id): InRoom,
 ) -> Result<HttpResponse, ApiError> {
-    let left = gateway
-        .store
-        .leave(room_id, identity.user_id)
-        .await
-        .or_unavailable()?;
-    let member = refusal(left)?;
-    announce_left(&gateway, &member).await;
+    let user_id = identity.user_id;
+    let left = gateway.change(async move |store, bridge| {
+        let left = store.leave(room_id, user_id).await?;
+        announce_left(&bridge, &left).await;
+        Ok(left)
+    });
+    refusal(left.await.or_unavailable()?)?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -221,30 +219,10 @@ async fn mark_read(
     InRoom(room_id): InRoom,
     Body(position): Body<ReadPosition>,
 ) -> Result<HttpResponse, ApiError> {
-    let user_id = identity.user_id;
-    let marked = gateway
-        .store
-        .mark_read(room_id, user_id, position.last_read_message_id);
-    match marked.await.or_unavailable()? {
-        ReadMark::Moved(last_read_message_id) => {
-            let event = Event::ReadMoved {
-                room_id,
-                user_id,
-                last_read_message_id,
-                except: None,
-            };
-            gateway.bridge.announce(event).await;
-        }
-        ReadMark::Unmoved(_) => {}
-        ReadMark::NotMember => {
-            let standing = gateway
-                .store
-                .standing(room_id, user_id)
-                .await
-                .or_unavailable()?;
-            return Err(standing_refusal(standing.0));
-        }
-    }
+    let read = position.last_read_message_id;
+    gateway
+        .mark_read(room_id, identity.user_id, read, None)
+        .await?;
     Ok(HttpResponse::Created().json(serde_json::json!({ "success": true })))
 }
 
@@ -263,7 +241,9 @@ fn read_cursor(text: &str) -> Result<RoomCursor, ApiError> {
             room_id: room_id.parse().ok()?,
         })
     };
-    parse().ok_or_else(|| ApiError::field("cursor", "must be one that a Link header gave"))
+    // `parse` takes what was never written so: a sign, capitals.
+    let cursor = parse().filter(|cursor| write_cursor(*cursor) == text);
+    cursor.ok_or_else(|| ApiError::field("cursor", "must be one that a Link header gave"))
 }
 
 #[cfg(test)]
@@ -282,6 +262,7 @@ mod tests {
             "_",
             "x",
             "1_x",
+            "+1_67e55044-10b1-426f-9247-bb680e5fe0c8",
             "99999999999999999_67e55044-10b1-426f-9247-bb680e5fe0c8",
         ] {
             assert!(read_cursor(bad).is_err(), "{bad}");

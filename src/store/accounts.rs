@@ -6,14 +6,14 @@ use diesel_async::RunQueryDsl;
 use super::Conn;
 use crate::{
     clock::Timestamp,
-    ids::{LoginId, UserId},
+    ids::{LoginId, TokenId, UserId},
     store::{
         NewUser, TokenState, User,
         schema::{invites, revoked_logins, users},
     },
 };
 
-type UserRow = (UserId, String, String, Timestamp, i64, Option<LoginId>);
+type UserRow = (UserId, String, String, Timestamp, i64, Option<TokenId>);
 
 type UserColumns = (
     users::id,
@@ -21,7 +21,7 @@ type UserColumns = (
     users::display_name,
     users::created_at,
     users::token_generation,
-    users::kept_login,
+    users::kept_token,
 );
 
 const USER: UserColumns = (
@@ -30,23 +30,23 @@ const USER: UserColumns = (
     users::display_name,
     users::created_at,
     users::token_generation,
-    users::kept_login,
+    users::kept_token,
 );
 
-fn user_of((id, email, display_name, created_at, generation, kept_login): UserRow) -> User {
+fn user_of((id, email, display_name, created_at, generation, kept_token): UserRow) -> User {
     User {
         id,
         email,
         display_name,
         created_at,
-        tokens: token_state(generation, kept_login),
+        tokens: token_state(generation, kept_token),
     }
 }
 
-fn token_state(generation: i64, kept_login: Option<LoginId>) -> TokenState {
+fn token_state(generation: i64, kept_token: Option<TokenId>) -> TokenState {
     TokenState {
         generation: generation.cast_unsigned(),
-        kept_login,
+        kept_token,
     }
 }
 
@@ -107,22 +107,28 @@ pub(crate) async fn credentials_of(
     Ok(row.map(|(user, hash)| (user_of(user), hash)))
 }
 
+/// `None` when the user's tokens are of another generation by now.
 pub(crate) async fn change_password(
     conn: &mut Conn,
     id: UserId,
+    generation: u64,
     password_hash: String,
-    kept_login: LoginId,
-) -> QueryResult<TokenState> {
-    let (generation, kept_login) = diesel::update(users::table.find(id))
+    kept_token: TokenId,
+) -> QueryResult<Option<TokenState>> {
+    let user = users::table
+        .find(id)
+        .filter(users::token_generation.eq(generation.cast_signed()));
+    let row = diesel::update(user)
         .set((
             users::password_hash.eq(password_hash),
             users::token_generation.eq(users::token_generation + 1),
-            users::kept_login.eq(kept_login),
+            users::kept_token.eq(kept_token),
         ))
-        .returning((users::token_generation, users::kept_login))
-        .get_result::<(i64, Option<LoginId>)>(conn)
-        .await?;
-    Ok(token_state(generation, kept_login))
+        .returning((users::token_generation, users::kept_token))
+        .get_result::<(i64, Option<TokenId>)>(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|(generation, kept_token)| token_state(generation, kept_token)))
 }
 
 pub(crate) async fn token_states(
@@ -131,10 +137,10 @@ pub(crate) async fn token_states(
 ) -> QueryResult<Vec<(UserId, TokenState)>> {
     let rows = users::table
         .filter(users::id.eq_any(ids))
-        .select((users::id, users::token_generation, users::kept_login))
-        .load::<(UserId, i64, Option<LoginId>)>(conn)
+        .select((users::id, users::token_generation, users::kept_token))
+        .load::<(UserId, i64, Option<TokenId>)>(conn)
         .await?;
-    let state = |(id, generation, kept_login)| (id, token_state(generation, kept_login));
+    let state = |(id, generation, kept_token)| (id, token_state(generation, kept_token));
     Ok(rows.into_iter().map(state).collect())
 }
 

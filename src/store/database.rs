@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::{Epoch, LogId, LoginId, MessageId, RoomId, Seq, UserId},
+    ids::{Epoch, LogId, LoginId, MessageId, RoomId, Seq, TokenId, UserId},
 };
 
 /// Threads that drive queries; blocking ones come and go beside them.
@@ -46,6 +46,8 @@ const HEADS_CHUNK: usize = 500;
 pub struct Store {
     database: Database,
     storage: Arc<Storage>,
+    /// How long a call waits for its unit of work.
+    patience: Duration,
 }
 
 #[derive(Clone)]
@@ -109,7 +111,7 @@ impl Drop for Storage {
 macro_rules! query {
     ($store:ident.$access:ident => $($function:ident)::+($($argument:expr),*)) => {{
         let database = $store.database.clone();
-        $store.storage.run(CALL_TIMEOUT, async move {
+        $store.storage.run($store.patience, async move {
             match database {
                 Database::Postgres(database) => {
                     let mut attempts = postgres::Attempts::$access();
@@ -182,7 +184,17 @@ impl Store {
         Ok(Self {
             database,
             storage: Arc::new(storage),
+            patience: CALL_TIMEOUT,
         })
+    }
+
+    /// Returns a handle whose calls wait until their unit of work has ended, however long it takes.
+    #[must_use]
+    pub fn to_the_end(&self) -> Self {
+        Self {
+            patience: Duration::MAX,
+            ..self.clone()
+        }
     }
 
     /// Returns what this database is.
@@ -261,14 +273,17 @@ impl Store {
         query!(self.reader => accounts::user_by_email(email))
     }
 
-    /// Changes a password; only the new generation's tokens and the kept login's count from now on.
+    /// Changes a password; only the new generation's tokens and the kept one count from now on.
+    ///
+    /// `None` when another change came first: the user's generation is not `generation` any more.
     pub async fn change_password(
         &self,
         id: UserId,
+        generation: u64,
         password_hash: String,
-        kept_login: LoginId,
-    ) -> Result<TokenState, StoreError> {
-        query!(self.writer => accounts::change_password(id, password_hash, kept_login))
+        kept_token: TokenId,
+    ) -> Result<Option<TokenState>, StoreError> {
+        query!(self.writer => accounts::change_password(id, generation, password_hash, kept_token))
     }
 
     /// Ends a login until its last token would have run out.

@@ -21,7 +21,7 @@ diesel::table! {
         display_name -> Text,
         created_at -> Timestamptz,
         token_generation -> BigInt,
-        kept_login -> Nullable<Uuid>,
+        kept_token -> Nullable<Uuid>,
     }
 }
 

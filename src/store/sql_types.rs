@@ -20,7 +20,7 @@ pub use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use super::{Role, Visibility};
 use crate::{
     clock::Timestamp,
-    ids::{ClientMsgId, Epoch, EventId, LogId, LoginId, MessageId, RoomId, Seq, UserId},
+    ids::{ClientMsgId, Epoch, EventId, LogId, LoginId, MessageId, RoomId, Seq, TokenId, UserId},
     message::MessageType,
 };
 
@@ -83,7 +83,7 @@ macro_rules! uuid_columns {
     )+};
 }
 
-uuid_columns! { UserId RoomId ClientMsgId EventId LoginId Epoch LogId }
+uuid_columns! { UserId RoomId ClientMsgId EventId LoginId TokenId Epoch LogId }
 
 // ------------------------------------------------------------- values kept as text
 

@@ -163,6 +163,7 @@ async fn a_wrong_login_does_not_tell_what_was_wrong() {
         (ada.email.as_str(), ""),
         (unknown.as_str(), &"x".repeat(500)),
         ("no address", "wrong password"),
+        (&"x".repeat(60_000), "wrong password"),
     ];
     for (email, password) in attempts {
         bodies.push(

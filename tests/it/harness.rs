@@ -3,6 +3,7 @@
 mod bystanders;
 mod cli;
 mod client;
+mod database;
 pub mod raw;
 mod rest;
 mod server;
@@ -12,6 +13,7 @@ mod witness;
 pub use bystanders::Bystanders;
 pub use cli::Cli;
 pub use client::{TestClient, draft};
+pub use database::Database;
 pub use raw::RawSocket;
 pub use rest::{Answer, TestUser};
 pub use server::{ServerOptions, TestServer};

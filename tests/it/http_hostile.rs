@@ -299,6 +299,27 @@ async fn bodies_over_64_kib_are_refused_declared_or_not() {
         .refused(413, "PAYLOAD_TOO_LARGE");
 }
 
+#[tokio::test]
+async fn a_script_of_an_allowed_origin_can_read_that_its_body_is_too_large() {
+    let app = "https://app.example.com";
+    let server = ServerOptions::new().env("CORS_ORIGINS", app).start().await;
+    let declared = format!("Origin: {app}\r\nContent-Length: {}\r\n", 1 << 30);
+    let answer = exchange(&server, request("POST", "/auth/login", &declared, "")).await;
+    assert_problem(&answer, 413, "PAYLOAD_TOO_LARGE");
+    assert_eq!(answer.header("access-control-allow-origin"), Some(app));
+
+    let preflight = format!("Origin: {app}\r\nAccess-Control-Request-Method: PATCH\r\n");
+    let answer = exchange(&server, request("OPTIONS", "/me", &preflight, "")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("access-control-allow-origin"), Some(app));
+    assert_safe(&answer);
+
+    let foreign = declared.replace(app, "https://evil");
+    let answer = exchange(&server, request("POST", "/auth/login", &foreign, "")).await;
+    assert_problem(&answer, 413, "PAYLOAD_TOO_LARGE");
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+}
+
 // -------------------------------------------------------------------- routes
 
 #[tokio::test]
@@ -308,12 +329,12 @@ async fn methods_that_a_path_does_not_have_are_405() {
     for (method, path, allow) in [
         ("TRACE", "/", "GET, HEAD"),
         ("TRACE", "/health", "GET, HEAD"),
-        ("TRACE", "/rooms", "GET, POST"),
-        ("PUT", "/me", "GET"),
-        ("DELETE", "/rooms", "GET, POST"),
+        ("TRACE", "/rooms", "GET, HEAD, POST"),
+        ("PUT", "/me", "GET, HEAD"),
+        ("DELETE", "/rooms", "GET, HEAD, POST"),
         ("POST", "/ws", "GET"),
         ("GET", "/auth/login", "POST"),
-        ("BREW", "/rooms", "GET, POST"),
+        ("BREW", "/rooms", "GET, HEAD, POST"),
     ] {
         for headers in [String::new(), bearer(&ada)] {
             let answer = exchange(&server, request(method, path, &headers, "")).await;

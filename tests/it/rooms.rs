@@ -167,10 +167,18 @@ async fn a_body_where_none_is_needed_does_not_matter() {
     Answer::of(request.header("content-type", "text/plain").body("{"))
         .await
         .ok(201);
-    let request = ada.request(Method::POST, &format!("/rooms/{room}/invites"));
-    Answer::of(request.header("content-type", "application/json").body(""))
+    let invite = |content_type: &'static str, body: &'static str| {
+        let request = ada.request(Method::POST, &format!("/rooms/{room}/invites"));
+        Answer::of(request.header("content-type", content_type).body(body))
+    };
+    for content_type in ["application/json", "text/plain", "nonsense"] {
+        for body in ["", " ", "{}", "{ }"] {
+            invite(content_type, body).await.ok(201);
+        }
+    }
+    invite("text/plain", r#"{"expiresInSeconds":5}"#)
         .await
-        .ok(201);
+        .refused(415, "UNSUPPORTED_MEDIA_TYPE");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ CREATE TABLE users (
     display_name     text        NOT NULL,
     created_at       timestamptz NOT NULL,
     token_generation bigint      NOT NULL DEFAULT 0,
-    kept_login       uuid
+    kept_token       uuid
 );
 
 CREATE TABLE revoked_logins (

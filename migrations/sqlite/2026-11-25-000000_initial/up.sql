@@ -15,7 +15,7 @@ CREATE TABLE users (
     display_name     TEXT    NOT NULL,
     created_at       TEXT    NOT NULL,
     token_generation INTEGER NOT NULL DEFAULT 0,
-    kept_login       TEXT
+    kept_token       TEXT
 ) STRICT;
 
 CREATE TABLE revoked_logins (

@@ -5,12 +5,9 @@ use std::{collections::VecDeque, sync::Arc};
 
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 
-use super::{SessionActor, SessionContext, require_member};
+use super::{SessionActor, SessionContext};
 use crate::{
-    clock::Timestamp,
     error::{ApiError, Code},
-    ids::EventId,
-    message::{RECORD_VERSION, SubmittedMessage},
     protocol::client::{RequestId, SendMessage},
 };
 
@@ -46,12 +43,7 @@ impl SessionActor {
     }
 
     fn check_send(&self) -> Result<(), ApiError> {
-        let user_id = self.user_id();
-        let limits = &self.gateway.limits;
-        limits.check_send(user_id).map_err(ApiError::rate_limited)?;
-        if self.gateway.drain.is_draining() {
-            return Err(ApiError::unavailable("the server restarts"));
-        }
+        self.gateway.begin_send(self.user_id())?;
         if self.sends.waiting.len() >= MAX_WAITING {
             return Err(ApiError::unavailable("too many messages wait"));
         }
@@ -78,10 +70,10 @@ impl SessionActor {
         self.sends.looking_up = true;
         let (gateway, user_id) = (self.gateway.clone(), self.user_id());
         let room_id = msg.room_id;
-        let looking = async move { gateway.memberships.standing(room_id, user_id).await };
-        ctx.spawn(looking.into_actor(self).map(move |standing, this, ctx| {
+        let looking = async move { gateway.require_member(room_id, user_id).await };
+        ctx.spawn(looking.into_actor(self).map(move |outcome, this, ctx| {
             this.sends.looking_up = false;
-            match require_member(standing) {
+            match outcome {
                 Ok(()) => this.append(id, msg),
                 Err(error) => this.refuse_send(id.as_ref(), &msg, &error),
             }
@@ -92,18 +84,8 @@ impl SessionActor {
     fn append(&self, id: Option<RequestId>, msg: SendMessage) {
         let SendMessage { room_id, draft } = msg;
         let client_msg_id = draft.client_msg_id;
-        let submitted = SubmittedMessage {
-            event_id: EventId::random(),
-            room_id,
-            sender_id: self.user_id(),
-            client_msg_id,
-            message_type: draft.r#type.into(),
-            content: draft.content,
-            produced_at: Timestamp::now(),
-            version: RECORD_VERSION,
-        };
         self.outbox.expect_acceptance(room_id, client_msg_id, id);
-        let appending = self.gateway.bridge.append(&submitted);
+        let appending = self.gateway.submit(room_id, self.user_id(), draft);
         let outbox = Arc::clone(&self.outbox);
         actix::spawn(async move {
             match appending.await {

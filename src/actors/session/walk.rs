@@ -9,7 +9,6 @@ use std::{cell::Cell, rc::Rc, sync::Arc};
 use actix::Addr;
 use actix_web::web::Data;
 
-use super::unavailable;
 use crate::{
     actors::{
         room::{Attach, AttachRefusal, Detach, JoinReply, RoomActor},
@@ -17,7 +16,7 @@ use crate::{
     },
     error::{ApiError, Code},
     fanout::{Delivery, Resume, resume},
-    gateway::Gateway,
+    gateway::{Gateway, OrUnavailable},
     ids::{RoomId, Seq, UserId},
     metrics::{self, ActorKind},
     outbox::Outbox,
@@ -25,7 +24,7 @@ use crate::{
         MAX_REPLAY,
         client::{After, JoinRoom, RequestId},
     },
-    store::{Member, PageCursor, Standing},
+    store::{Member, PageCursor},
 };
 
 /// Messages read at a time by a replay.
@@ -126,11 +125,8 @@ impl Walk {
     async fn member(&self) -> Result<(Member, Seq), ApiError> {
         let store = &self.gateway.store;
         let standing = store.standing(self.room_id, self.user_id).await;
-        match standing.map_err(unavailable)? {
-            (Standing::Member(member), head) => Ok((member, head)),
-            (Standing::Outsider, _) => Err(ApiError::new(Code::NotMember)),
-            (Standing::NoRoom, _) => Err(ApiError::new(Code::RoomNotFound)),
-        }
+        let (standing, head) = standing.or_unavailable()?;
+        Ok((standing.member()?, head))
     }
 
     /// Judges once how much is replayed.
@@ -145,14 +141,14 @@ impl Walk {
             Some(After::Seq(seq)) => Some(seq),
             Some(After::Id(id)) => {
                 let store = &self.gateway.store;
-                let room = store.room(self.room_id).await.map_err(unavailable)?;
+                let room = store.room(self.room_id).await.or_unavailable()?;
                 let newest = room.and_then(|room| room.last_message_id);
                 if newest.is_none_or(|newest| id > newest) {
                     // Beyond the head: a place that this database has not reached.
                     Some(Seq(u64::MAX))
                 } else {
                     let at = store.seq_at(self.room_id, id).await;
-                    Some(at.map_err(unavailable)?)
+                    Some(at.or_unavailable()?)
                 }
             }
         };
@@ -226,7 +222,7 @@ impl Walk {
             let after = PageCursor::AfterSeq(position.ok_or_else(closed)?);
             let store = &self.gateway.store;
             let page = store.messages(self.room_id, after, REPLAY_PAGE).await;
-            let page = page.map_err(unavailable)?;
+            let page = page.or_unavailable()?;
             let mut complete = true;
             for msg in page.messages {
                 self.outbox.writable().await;

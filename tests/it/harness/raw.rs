@@ -156,6 +156,11 @@ impl RawSocket {
         let _ = self.stream.shutdown().await;
     }
 
+    /// Hangs up so that the server learns of it at once.
+    pub fn reset(self) {
+        self.stream.set_zero_linger().expect("a TCP socket");
+    }
+
     /// Reads more; false at the end of the connection.
     async fn more(&mut self) -> bool {
         let reading = timeout(self.patience, self.stream.read_buf(&mut self.received));

@@ -1,0 +1,98 @@
+//! What probes read, and who gets a session of the demo.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, TestServer, raw::exchange};
+
+#[tokio::test]
+async fn health_names_the_three_parts() {
+    let server = TestServer::start().await;
+    let answer = reqwest::get(server.url("/health")).await;
+    let answer = answer.expect("the server answers");
+    assert_eq!(answer.status(), 200);
+    let report: Value = answer.json().await.expect("JSON");
+    let up = json!({ "status": "up" });
+    let parts = json!({ "database": up, "redis": up, "kafka": up });
+    assert_eq!(
+        report,
+        json!({ "status": "ok", "info": parts, "error": {}, "details": parts })
+    );
+    for path in ["/health/live", "/health/ready"] {
+        let answer = reqwest::get(server.url(path)).await;
+        assert_eq!(answer.expect("the server answers").status(), 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_can_be_read_can_be_asked_for_without_its_body() {
+    let server = TestServer::start().await;
+    let ada = server.user("ada").await;
+    let room = ada.room("quiet").await;
+    let paths = [
+        "/me".to_owned(),
+        "/rooms".to_owned(),
+        format!("/rooms/{room}/members"),
+        format!("/rooms/{room}/messages"),
+        "/health".to_owned(),
+        "/health/live".to_owned(),
+        "/health/ready".to_owned(),
+        "/".to_owned(),
+    ];
+    for path in paths {
+        let answer = Answer::of(ada.request(Method::HEAD, &path)).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.body, "", "{path}");
+        let whole = ada.get(&path).await;
+        assert_eq!(
+            answer.header("content-type"),
+            whole.header("content-type"),
+            "{path}"
+        );
+    }
+    let nobody = ada.with_token("no token");
+    let answer = Answer::of(nobody.request(Method::HEAD, "/me")).await;
+    assert_eq!(answer.status, 401);
+}
+
+/// Asks for a session of the demo; returns the status and the body.
+async fn demo_session(server: &TestServer, headers: &str) -> (u16, Value) {
+    let request = format!("POST /demo/session HTTP/1.1\r\n{headers}Content-Length: 0\r\n\r\n");
+    let answer = exchange(server, request).await;
+    let body = serde_json::from_str(&answer.body).expect("JSON");
+    (answer.status, body)
+}
+
+#[tokio::test]
+async fn who_sits_at_the_machine_gets_a_session_of_the_demo() {
+    let server = TestServer::start().await;
+    let (status, session) = demo_session(&server, "Host: localhost\r\n").await;
+    assert_eq!(status, 201, "{session}");
+    assert_eq!(
+        (&session["tokenType"], &session["expiresIn"]),
+        (&json!("Bearer"), &json!(86_400))
+    );
+    let token = session["accessToken"].as_str().expect("a token");
+    let demo = server.user("ada").await.with_token(token);
+    assert_eq!(demo.get("/me").await.ok(200)["id"], session["userId"]);
+}
+
+#[tokio::test]
+async fn nobody_else_gets_a_session_of_the_demo() {
+    let server = TestServer::start().await;
+    for headers in [
+        "Host: evil.example\r\n",
+        "Host: localhost.evil.example:3000\r\n",
+        "Host: localhost\r\nX-Forwarded-For: 203.0.113.9\r\n",
+        "Host: localhost\r\nForwarded: for=203.0.113.9\r\n",
+        "Host: localhost\r\nX-Real-IP: 203.0.113.9\r\n",
+        "Host: localhost\r\nX-Forwarded-Host: evil.example\r\n",
+    ] {
+        let (status, body) = demo_session(&server, headers).await;
+        assert_eq!(
+            (status, &body["code"]),
+            (404, &json!("NOT_FOUND")),
+            "{headers}"
+        );
+    }
+}

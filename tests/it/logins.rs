@@ -1,0 +1,117 @@
+//! How often somebody may try to log in, and who that somebody is.
+
+use futures_util::future::join_all;
+use reqwest::{Client, Method};
+use serde_json::json;
+
+use crate::harness::{Answer, ServerOptions, TestServer, TestUser, uuid};
+
+async fn log_in(user: &TestUser, email: &str, password: &str) -> Answer {
+    let body = json!({ "email": email, "password": password });
+    user.anonymous(Method::POST, "/auth/login", Some(body))
+        .await
+}
+
+/// Fails to log in to an account that there is not, by way of a proxy.
+async fn fail_by_proxy(server: &TestServer, forwarded_for: &str) -> Answer {
+    let body = json!({ "email": format!("{}@example.com", uuid()), "password": "wrong password" });
+    let request = Client::new().post(server.url("/auth/login")).json(&body);
+    Answer::of(request.header("x-forwarded-for", forwarded_for)).await
+}
+
+fn assert_waits(refused: &Answer, most: u64) {
+    let wait = refused.header("retry-after").expect("Retry-After");
+    let wait: u64 = wait.parse().expect("seconds");
+    assert!((1..=most).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn of_many_guesses_at_once_no_more_are_judged_than_may_fail() {
+    let server = ServerOptions::new().env("BCRYPT_COST", 10).start().await;
+    let ada = server.user("ada").await;
+    let guesses = (0..80).map(async |n| log_in(&ada, &ada.email, &format!("guess {n}")).await);
+    let mut judged = 0;
+    for answer in join_all(guesses).await {
+        match answer.status {
+            401 => judged += 1,
+            429 => assert_waits(&answer, 900),
+            _ => assert_waits(&answer.refused(503, "UNAVAILABLE"), 1),
+        }
+    }
+    assert_eq!(judged, 10);
+    let refused = log_in(&ada, &ada.email, &ada.password).await;
+    assert_waits(&refused.refused(429, "RATE_LIMITED"), 900);
+}
+
+#[tokio::test]
+async fn who_guesses_a_password_to_change_it_waits_too() {
+    let server = ServerOptions::new()
+        .env("LIMIT_LOGIN_FAILURES", 2)
+        .start()
+        .await;
+    let ada = server.user("ada").await;
+    let change = |current: &str| {
+        let body = json!({ "current": current, "new": "a new password" });
+        let ada = ada.clone();
+        async move { ada.post("/me/password", body).await }
+    };
+    for _ in 0..2 {
+        let refused = change("wrong password").await;
+        refused.refused(401, "INVALID_CREDENTIALS");
+    }
+    let refused = change(&ada.password).await;
+    assert_waits(&refused.refused(429, "RATE_LIMITED"), 900);
+    ada.get("/me").await.ok(200);
+}
+
+#[tokio::test]
+async fn an_address_behind_a_trusted_proxy_has_its_own_count() {
+    let server = ServerOptions::new()
+        .env("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8")
+        .env("LIMIT_LOGIN_FAILURES", 1)
+        .start()
+        .await;
+    // What is left of the last address that nobody trusted wrote, anybody may have written.
+    for n in 0..10 {
+        let answer = fail_by_proxy(&server, &format!("garbage {n}, 203.0.113.9, 10.0.0.{n}")).await;
+        answer.refused(401, "INVALID_CREDENTIALS");
+    }
+    let answer = fail_by_proxy(&server, "198.51.100.7, 203.0.113.9").await;
+    answer.refused(429, "RATE_LIMITED");
+    let answer = fail_by_proxy(&server, "garbage, 203.0.113.10").await;
+    answer.refused(401, "INVALID_CREDENTIALS");
+}
+
+#[tokio::test]
+async fn nobody_is_believed_where_no_proxy_is_trusted() {
+    let server = ServerOptions::new()
+        .env("LIMIT_LOGIN_FAILURES", 1)
+        .start()
+        .await;
+    for n in 0..10 {
+        let answer = fail_by_proxy(&server, &format!("203.0.113.{n}")).await;
+        answer.refused(401, "INVALID_CREDENTIALS");
+    }
+    let answer = fail_by_proxy(&server, "203.0.113.99").await;
+    answer.refused(429, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn when_too_many_wait_for_bcrypt_the_next_is_sent_away() {
+    const WAITING: usize = 256;
+    let options = ServerOptions::new().unlimited().env("BCRYPT_COST", 14);
+    let server = options.start().await;
+    let http = Client::new();
+    let logins = (0..WAITING + 64).map(async |n| {
+        let body = json!({ "email": format!("{n}@example.com"), "password": "wrong password" });
+        Answer::of(http.post(server.url("/auth/login")).json(&body)).await
+    });
+    let mut sent_away = 0;
+    for answer in join_all(logins).await {
+        if answer.status != 401 {
+            assert_waits(&answer.refused(503, "UNAVAILABLE"), 1);
+            sent_away += 1;
+        }
+    }
+    assert!(sent_away >= 64, "{sent_away}");
+}
