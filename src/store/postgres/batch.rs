@@ -1,6 +1,6 @@
 //! A batch and what may happen to it: a record that the server refuses, a connection that breaks.
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 use diesel::result::{
     DatabaseErrorKind::{
@@ -39,7 +39,7 @@ pub(super) async fn ingest(
     let readable = |record| Result::as_ref(record).map_err(ToString::to_string);
     let mut entries: Vec<Entry<'_>> = batch.records.iter().map(readable).collect();
     let mut outcomes = Vec::with_capacity(entries.len());
-    let mut ahead = vec![0..entries.len()];
+    let mut ahead: Vec<_> = iter::once(0..entries.len()).collect();
     while let Some(range) = ahead.pop() {
         match part(database, batch, &entries, range.clone()).await? {
             Part::Done(more) => outcomes.extend(more),

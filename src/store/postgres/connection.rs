@@ -1,6 +1,6 @@
 //! One connection: how it is made, how it is set up, and why it was not.
 
-use std::{error::Error, fmt::Write, io, time::Duration};
+use std::{error::Error, fmt::Write, io, sync::Arc, time::Duration};
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use secrecy::{ExposeSecret, SecretString};
@@ -26,7 +26,7 @@ const SETUP: &str = "SET statement_timeout = '6s'; \
 /// A database on a server, as its URL names it.
 #[derive(Clone)]
 pub(super) struct Server {
-    config: Config,
+    config: Arc<Config>,
 }
 
 impl Server {
@@ -39,7 +39,9 @@ impl Server {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(PEER_TIMEOUT)
             .keepalives_idle(PEER_TIMEOUT);
-        Ok(Self { config })
+        Ok(Self {
+            config: Arc::new(config),
+        })
     }
 
     /// Makes a connection and sets it up.

@@ -105,8 +105,8 @@ async fn is_behind(conn: &mut Conn, server: &Server) -> Result<bool, OpenError> 
 fn known() -> Result<BTreeSet<String>, StoreError> {
     let known = MigrationSource::<Db>::migrations(&MIGRATIONS);
     let known = known.map_err(|error| StoreError::Fault(error.to_string()))?;
-    let version = |migration: &Box<dyn Migration<Db>>| migration.name().version().to_string();
-    Ok(known.iter().map(version).collect())
+    let versions = known.iter().map(|known| known.name().version().to_string());
+    Ok(versions.collect())
 }
 
 #[derive(diesel::QueryableByName)]
