@@ -139,7 +139,7 @@ fn patiently<T>(ask: impl Fn() -> KafkaResult<T>) -> Result<T, LogError> {
     loop {
         match ask() {
             Err(error) if is_passing(&error) && Instant::now() < until => {
-                thread::sleep(RETRY_DELAY)
+                thread::sleep(RETRY_DELAY);
             }
             answer => return answer.map_err(|error| unavailable(&error)),
         }

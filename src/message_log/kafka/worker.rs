@@ -269,13 +269,11 @@ impl WorkerThread {
 
     fn work(&self) {
         while !self.shared.is_stopped() && !self.events.is_closed() {
-            match self.consumer.poll(POLL_INTERVAL) {
-                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
-                    return self.fail(&error);
-                }
-                // Other errors are told by the client; a record that slipped into the common queue
-                // is missed by its reader, which goes back to it.
-                Some(_) | None => {}
+            // Other errors are told by the client; a record that slipped into the common queue is
+            // missed by its reader, which goes back to it.
+            let polled = self.consumer.poll(POLL_INTERVAL);
+            if let Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) = polled {
+                return self.fail(&error);
             }
             let given = lock(&self.consumer.context().given).clone();
             if let Some(partitions) = given
