@@ -12,7 +12,7 @@
 pub mod memory;
 mod signal;
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;
 pub mod valkey;
 
 use std::time::Duration;

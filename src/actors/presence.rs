@@ -21,6 +21,8 @@
 mod handle;
 mod outgoing;
 mod roster;
+#[cfg(test)]
+mod tests;
 
 use std::{
     mem,

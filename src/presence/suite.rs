@@ -248,7 +248,10 @@ pub(crate) async fn the_last_subscriber_wins(place: &impl Fixture) {
     let mut former = subscribe(&presence).await;
     let mut latter = subscribe(&presence).await;
     let sent = typing();
-    presence.signal(&[sent.clone()]).await.expect("it is up");
+    presence
+        .signal(std::slice::from_ref(&sent))
+        .await
+        .expect("it is up");
     expect_signal(&mut latter, &sent).await;
     let ending = async { while former.recv().await.is_some() {} };
     timeout(PATIENCE, ending).await.expect("the former ends");

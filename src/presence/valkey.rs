@@ -11,6 +11,9 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use tests::private::PrivateValkey;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak},

@@ -1,7 +1,7 @@
 //! The port's suite on the shared Valkey, and what only Valkey can do: be away.
 
 mod away;
-mod private;
+pub(crate) mod private;
 
 use std::time::Duration;
 
@@ -60,7 +60,9 @@ async fn gateways_hear_each_other() {
     let (room_id, user_id) = (RoomId::random(), UserId::random());
     let present = vec![Present { room_id, user_id }];
     for signal in [typing(), Signal::Online { present }] {
-        here.signal(&[signal.clone()]).await.expect("it is up");
+        here.signal(std::slice::from_ref(&signal))
+            .await
+            .expect("it is up");
         expect_signal(&mut hears, &signal).await;
     }
     // One that comes later has the others repeat what it missed.
@@ -118,7 +120,9 @@ async fn what_is_no_signal_is_ignored() {
         let _: i64 = connection.publish(CHANNEL, text).await.expect("it is up");
     }
     let good = typing();
-    port.signal(&[good.clone()]).await.expect("it is up");
+    port.signal(std::slice::from_ref(&good))
+        .await
+        .expect("it is up");
     expect_signal(&mut signals, &good).await;
 }
 

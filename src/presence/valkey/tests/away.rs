@@ -59,7 +59,10 @@ async fn a_valkey_that_hangs_costs_nobody_anything() {
     heals(&valkey).await;
     assert_eq!(presence.online(&[user]).await, Ok(vec![true]));
     let sent = typing();
-    presence.signal(&[sent.clone()]).await.expect("it is back");
+    presence
+        .signal(std::slice::from_ref(&sent))
+        .await
+        .expect("it is back");
     expect_signal(&mut signals, &sent).await;
 }
 
@@ -85,7 +88,10 @@ async fn a_valkey_that_was_killed_is_found_again() {
     expect_signal(&mut signals, &Signal::Hello).await;
     heals(&valkey).await;
     let sent = typing();
-    presence.signal(&[sent.clone()]).await.expect("it is back");
+    presence
+        .signal(std::slice::from_ref(&sent))
+        .await
+        .expect("it is back");
     expect_signal(&mut signals, &sent).await;
     // It has forgotten everything: a socket, and the scripts.
     assert_eq!(presence.expire(&[user]).await, Ok(vec![Life::Absent]));

@@ -16,7 +16,7 @@ use super::until;
 use crate::{config::RedisConfig, presence::valkey::ValkeyPresence, real_service};
 
 /// A server process; it ends with the value.
-pub(super) struct PrivateValkey {
+pub(crate) struct PrivateValkey {
     process: Child,
     port: u16,
     password: Option<&'static str>,
@@ -25,7 +25,7 @@ pub(super) struct PrivateValkey {
 
 impl PrivateValkey {
     /// Starts one; `None` after saying that there is no server here.
-    pub(super) async fn start(test: &str, password: Option<&'static str>) -> Option<Self> {
+    pub(crate) async fn start(test: &str, password: Option<&'static str>) -> Option<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         drop(listener);
@@ -49,7 +49,7 @@ impl PrivateValkey {
     }
 
     /// Returns where it is, with a password.
-    pub(super) fn config(&self, password: Option<&str>) -> RedisConfig {
+    pub(crate) fn config(&self, password: Option<&str>) -> RedisConfig {
         let login = password.map(|password| format!(":{password}@"));
         let url = format!(
             "redis://{}127.0.0.1:{}",
@@ -60,7 +60,7 @@ impl PrivateValkey {
     }
 
     /// Returns a gateway's presence.
-    pub(super) fn presence(&self) -> ValkeyPresence {
+    pub(crate) fn presence(&self) -> ValkeyPresence {
         super::open(&self.config(self.password))
     }
 
@@ -73,19 +73,19 @@ impl PrivateValkey {
     }
 
     /// Sends the process a signal.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id()).expect("a pid");
         kill(Pid::from_raw(pid), signal).expect("it runs");
     }
 
     /// Kills the process.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it has ended");
     }
 
     /// Starts it again, empty, where it was.
-    pub(super) async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.process = run(&self.dir, self.port, self.password).expect("it ran before");
         self.wait().await;
     }
