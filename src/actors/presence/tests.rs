@@ -40,11 +40,12 @@ async fn next_gone(signals: &mut Receiver<Signal>, of: &[UserId]) -> (UserId, Ve
     timeout(PATIENCE, hearing).await.expect("told in time")
 }
 
-async fn hear_online(signals: &mut Receiver<Signal>, present: Present) {
+/// Waits until all of these were announced, together or apart.
+async fn hear_online(signals: &mut Receiver<Signal>, mut expected: Vec<Present>) {
     let hearing = async {
-        while let Some(signal) = signals.recv().await {
-            if matches!(&signal, Signal::Online { present: all } if all.contains(&present)) {
-                return;
+        while !expected.is_empty() {
+            if let Signal::Online { present } = signals.recv().await.expect("it is heard") {
+                expected.retain(|one| !present.contains(one));
             }
         }
     };
@@ -117,9 +118,7 @@ fn what_valkey_has_forgotten_is_said_again() {
         server.restart().await;
         let other = Presence::Valkey(server.presence());
         let mut signals = subscribe(&other).await;
-        for one in [early, late] {
-            hear_online(&mut signals, one).await;
-        }
+        hear_online(&mut signals, vec![early, late]).await;
         let both = async {
             while here.online(users.clone()).await != Some(vec![true, true]) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
