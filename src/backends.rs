@@ -4,20 +4,35 @@ use anyhow::Context;
 use secrecy::SecretString;
 
 use crate::{
+    config::{KafkaConfig, RedisConfig},
     data_dir::DataDir,
     message_log::{
-        MessageLog,
+        LogError, MessageLog,
+        kafka::KafkaLog,
         local::{Expected, LocalLog},
     },
-    presence::{Presence, memory::MemoryPresence},
+    presence::{
+        Presence,
+        memory::MemoryPresence,
+        valkey::{self, ValkeyPresence},
+    },
     store::Store,
 };
 
-/// The adapters behind the three ports, and what comes with them.
+/// The adapters behind the ports, for the parts of the system that this process is.
 #[derive(Debug)]
 pub struct Backends {
     pub store: Store,
     pub log: MessageLog,
+    /// Whether it stores what the log holds.
+    pub is_worker: bool,
+    /// What clients need besides; `None` on a worker.
+    pub gateway: Option<GatewayBackends>,
+}
+
+/// What only a gateway has.
+#[derive(Debug)]
+pub struct GatewayBackends {
     pub presence: Presence,
     /// Signs tokens.
     pub secret: SecretString,
@@ -47,9 +62,29 @@ impl Backends {
         Ok(Self {
             store,
             log: MessageLog::Local(log),
-            presence: Presence::Memory(MemoryPresence::default()),
-            secret: dir.secret()?,
-            is_demo: true,
+            is_worker: true,
+            gateway: Some(GatewayBackends {
+                presence: Presence::Memory(MemoryPresence::default()),
+                secret: dir.secret()?,
+                is_demo: true,
+            }),
         })
     }
+}
+
+/// Opens Kafka, and notes where the broadcast topics end: to be called before revoked tokens are
+/// read from the store.
+///
+/// # Errors
+/// As [`KafkaLog::open`].
+pub async fn kafka(config: &KafkaConfig) -> Result<MessageLog, LogError> {
+    KafkaLog::open(config).await.map(MessageLog::Kafka)
+}
+
+/// Opens Valkey, which need not answer yet.
+///
+/// # Errors
+/// When its URL is not one.
+pub fn valkey(config: &RedisConfig) -> Result<Presence, valkey::OpenError> {
+    ValkeyPresence::open(config).map(Presence::Valkey)
 }

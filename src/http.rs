@@ -6,7 +6,7 @@ mod body;
 mod caller;
 mod connection;
 pub mod demo;
-mod health;
+pub mod health;
 mod invites;
 mod members;
 mod messages;
@@ -21,9 +21,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use actix_cors::Cors;
 use actix_web::{
-    App, FromRequest, Handler, HttpRequest, HttpResponse, Responder, Route,
-    dev::{ServiceFactory, ServiceRequest},
-    guard,
+    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, guard,
     http::{Method, header},
     web::{self, ServiceConfig},
 };
@@ -78,19 +76,8 @@ pub fn cors(config: &HttpConfig) -> Cors {
     origins.fold(cors, |cors, origin| cors.allowed_origin(origin))
 }
 
-/// Makes the application behind `METRICS_ADDR`.
-#[must_use]
-pub fn metrics_app(
-    render: impl Fn() -> String + Clone + 'static,
-) -> App<
-    impl ServiceFactory<
-        ServiceRequest,
-        Config = (),
-        Response = actix_web::dev::ServiceResponse,
-        Error = actix_web::Error,
-        InitError = (),
-    >,
-> {
+/// Makes `/metrics`.
+pub fn metrics(render: impl Fn() -> String + Clone + 'static) -> Resource {
     let answer = move || {
         let text = render();
         async move {
@@ -99,7 +86,12 @@ pub fn metrics_app(
                 .body(text)
         }
     };
-    App::new().route("/metrics", web::get().to(answer))
+    web::resource("/metrics").get(answer)
+}
+
+/// Answers what has no path, where the listener is not for clients.
+pub async fn not_found() -> HttpResponse {
+    problem::answer(&ApiError::new(Code::NotFound))
 }
 
 /// Returns the client's address: the peer's, or what trusted proxies say it is.

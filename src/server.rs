@@ -1,32 +1,30 @@
 //! The composition root: opens the adapters, starts the actors from the largest rank down, binds,
 //! and stops all of it in reverse.
 
+mod listen;
+mod stop;
+
 use std::{
-    io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use actix::{Actor, Addr, System};
-use actix_web::{
-    App, HttpServer,
-    dev::ServerHandle,
-    middleware::{Compress, from_fn},
-    web::Data,
-};
+use actix_web::{dev::ServerHandle, web::Data};
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
-};
+use tokio::time::timeout;
+
+use self::stop::Stop;
 
 use crate::{
     actors::{
         Reference, Slices,
-        kafka_bridge::{BridgeHandle, BridgeParts, GatewayParts, KafkaBridge, WorkerParts},
+        kafka_bridge::{
+            BridgeHandle, BridgeParts, GatewayParts, IngestHealth, KafkaBridge, WorkerParts,
+        },
         persistor::PersistorActor,
         presence::{PresenceActor, PresenceHandle},
         room::RoomParts,
@@ -34,24 +32,23 @@ use crate::{
         supervision::Supervisor,
     },
     auth::{Authenticator, LoginFailures, Passwords, Tokens},
-    backends::Backends,
+    backends::{Backends, GatewayBackends},
     clock::Timestamp,
     config::GatewayConfig,
     drain::Drain,
     gateway::Gateway,
-    http::{self, demo::Demo},
+    http::{demo::Demo, health::WorkerHealth},
     ids::{ServerId, SessionId, UserId},
     limits::Limits,
     memberships::Memberships,
     message_log::{MessageLog, Topic},
     metrics::{self, ActorKind},
+    presence::Presence,
+    store::Store,
 };
 
 /// Persistors; a partition always goes to the same one.
-const PERSISTORS: usize = 2;
-
-/// HTTP headers must be here within this time.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const PERSISTORS: usize = 4;
 
 /// How often buckets of idle users, expired invites and revocations are forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
@@ -68,20 +65,30 @@ const DRAIN_LINGER: Duration = Duration::from_secs(5);
 /// How long presence has to forget the sockets.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long requests under way have to end; the server looks once a second.
-const REQUEST_LINGER_S: u64 = 5;
+/// How long the log has to finish what a worker has under way, and to write what is queued.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long the log has to write what is queued.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long the store has to end what runs. With all before it: 22 s of the 25 that a drain has.
+/// How long the store has to end what runs. With all before it, and the 5 s that requests have:
+/// 23 s of the 25 that a drain has.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What was opened, for the banner.
+/// What a process listens on, and as what.
 #[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// `None` on a worker.
+    pub gateway: Option<GatewayConfig>,
+    /// Where a worker that is not a gateway has its health and metrics; `None` otherwise.
+    pub worker_addr: Option<SocketAddr>,
+}
+
+/// What was opened, for the banner.
+#[derive(Debug, Clone, Default)]
 pub struct Opened {
-    pub addr: SocketAddr,
+    /// Of a gateway.
+    pub addr: Option<SocketAddr>,
     pub metrics_addr: Option<SocketAddr>,
+    /// Of a worker.
+    pub worker_addr: Option<SocketAddr>,
 }
 
 /// Runs a server until it is told to stop; `on_ready` hears where it listens.
@@ -90,7 +97,7 @@ pub struct Opened {
 /// When an address cannot be bound or a dependency fails at start.
 pub async fn run(
     backends: Backends,
-    config: GatewayConfig,
+    config: ServerConfig,
     on_ready: impl FnOnce(&Opened),
 ) -> anyhow::Result<()> {
     let recorder = metrics::install()?;
@@ -105,43 +112,78 @@ pub async fn run(
 
 /// A server that serves.
 struct Running {
+    store: Store,
+    log: MessageLog,
+    drain: Drain,
+    gateway: Option<Serving>,
+    /// What operators read, stopped last.
+    operators: Option<ServerHandle>,
+    opened: Opened,
+}
+
+/// A gateway that serves.
+struct Serving {
     gateway: Data<Gateway>,
     slices: Slices,
-    backends: Backends,
     http: ServerHandle,
-    metrics: Option<ServerHandle>,
-    opened: Opened,
 }
 
 impl Running {
     async fn start(
         backends: Backends,
-        config: GatewayConfig,
+        config: ServerConfig,
         recorder: PrometheusHandle,
     ) -> anyhow::Result<Self> {
-        let slices = Slices::default();
-        let gateway = Data::new(start_actors(&backends, config, &slices).await?);
-        let parts = RoomParts {
-            store: backends.store.clone(),
-            presence: gateway.presence.clone(),
-            auth: gateway.auth.clone(),
-            memberships: gateway.memberships.clone(),
-            slices: slices.clone(),
-            epoch: gateway.epoch,
-        };
-        let (http, addr) = serve_http(&gateway, &slices, parts)?;
-        let metrics = serve_metrics(&gateway.config, recorder, backends.log.clone())?;
-        let opened = Opened {
-            addr,
-            metrics_addr: metrics.as_ref().map(|(_, addr)| *addr),
-        };
-        actix::spawn(keep_house(gateway.clone()));
-        Ok(Self {
+        let Backends {
+            store,
+            log,
+            is_worker,
             gateway,
-            slices,
-            backends,
-            http,
-            metrics: metrics.map(|(handle, _)| handle),
+        } = backends;
+        let drain = Drain::default();
+        let worker = is_worker.then(|| start_worker(&store));
+        let base = Base {
+            store: store.clone(),
+            log: log.clone(),
+            worker,
+            drain: drain.clone(),
+        };
+        let mut opened = Opened::default();
+        let render = renderer(recorder, log.clone());
+        let (gateway, bridge, metrics_addr) = match (gateway, config.gateway) {
+            (Some(backends), Some(config)) => {
+                let metrics_addr = config.http.metrics_addr;
+                let (serving, addr) = Serving::start(base, backends, config).await?;
+                opened.addr = Some(addr);
+                let bridge = serving.gateway.bridge.clone();
+                (Some(serving), bridge, metrics_addr)
+            }
+            _ => (None, start_bridge(base, ServerId::random(), None), None),
+        };
+        let operators = if gateway.is_some() {
+            let listening = metrics_addr.map(|addr| listen::metrics(addr, render));
+            listening.transpose()?.map(|(handle, addr)| {
+                opened.metrics_addr = Some(addr);
+                handle
+            })
+        } else if let Some(addr) = config.worker_addr {
+            let health = WorkerHealth {
+                store: store.clone(),
+                bridge,
+                drain: drain.clone(),
+            };
+            let (handle, addr) = listen::worker(addr, health, render)?;
+            opened.worker_addr = Some(addr);
+            Some(handle)
+        } else {
+            None
+        };
+        Ok(Self {
+            store,
+            log,
+            drain,
+            gateway,
+            operators,
             opened,
         })
     }
@@ -149,29 +191,57 @@ impl Running {
     /// Sends clients away, lets requests end, writes what is queued; each step has its deadline.
     async fn drain(self) {
         let began = Instant::now();
-        log::info!("draining: clients are sent away");
-        self.gateway.drain.begin();
+        self.drain.begin();
+        if let Some(serving) = self.gateway {
+            log::info!("draining: clients are sent away");
+            serving.drain().await;
+        }
+        if timeout(FLUSH_TIMEOUT, self.log.close()).await.is_err() {
+            log::error!("the log did not write everything in time: it will at the next start");
+        }
+        if timeout(CLOSE_TIMEOUT, self.store.close()).await.is_err() {
+            log::warn!("the store did not close in time");
+        }
+        if let Some(operators) = self.operators {
+            operators.stop(false).await;
+        }
+        log::info!(ms = began.elapsed().as_millis() as u64; "drained");
+    }
+}
+
+impl Serving {
+    async fn start(
+        base: Base,
+        backends: GatewayBackends,
+        config: GatewayConfig,
+    ) -> anyhow::Result<(Self, SocketAddr)> {
+        let slices = Slices::default();
+        let store = base.store.clone();
+        let gateway = Data::new(start_gateway(base, backends, config, &slices).await?);
+        let parts = RoomParts {
+            store,
+            presence: gateway.presence.clone(),
+            auth: gateway.auth.clone(),
+            memberships: gateway.memberships.clone(),
+            slices: slices.clone(),
+            epoch: gateway.epoch,
+        };
+        let (http, addr) = listen::gateway(&gateway, &slices, parts)?;
+        actix::spawn(keep_house(gateway.clone()));
+        let serving = Self {
+            gateway,
+            slices,
+            http,
+        };
+        Ok((serving, addr))
+    }
+
+    async fn drain(self) {
         let sockets = send_sockets_away(&self.slices.all()).await;
         let leaving = self.gateway.presence.leave_all(sockets);
         // Presence is a hint: its deadlines heal what is missed here.
         let _ = timeout(LEAVE_TIMEOUT, leaving).await;
         self.http.stop(true).await;
-        if timeout(FLUSH_TIMEOUT, self.backends.log.close())
-            .await
-            .is_err()
-        {
-            log::error!("the log did not write everything in time: it will at the next start");
-        }
-        if timeout(CLOSE_TIMEOUT, self.backends.store.close())
-            .await
-            .is_err()
-        {
-            log::warn!("the store did not close in time");
-        }
-        if let Some(metrics) = self.metrics {
-            metrics.stop(false).await;
-        }
-        log::info!(ms = began.elapsed().as_millis() as u64; "drained");
     }
 }
 
@@ -198,13 +268,46 @@ async fn send_sockets_away(registries: &[Addr<RoomRegistry>]) -> Vec<(UserId, Se
     sockets
 }
 
-/// Starts the actors from the largest rank down; each gets the addresses it asks.
-async fn start_actors(
-    backends: &Backends,
+/// What every part of the system stands on.
+struct Base {
+    store: Store,
+    log: MessageLog,
+    worker: Option<WorkerParts>,
+    drain: Drain,
+}
+
+/// Starts the actors that store what the log holds.
+fn start_worker(store: &Store) -> WorkerParts {
+    WorkerParts {
+        store: store.clone(),
+        persistors: (0..PERSISTORS)
+            .map(|_| supervise_persistor(store))
+            .collect(),
+        health: IngestHealth::default(),
+    }
+}
+
+/// Starts the bridge, which asks the persistors and tells the gateway's slices.
+fn start_bridge(base: Base, server_id: ServerId, gateway: Option<GatewayParts>) -> BridgeHandle {
+    let health = base.worker.as_ref().map(|worker| worker.health.clone());
+    let log = base.log.clone();
+    let bridge = supervise_bridge(BridgeParts {
+        log: base.log,
+        server_id,
+        worker: base.worker,
+        gateway,
+    });
+    BridgeHandle::new(bridge, log, health.unwrap_or_default())
+}
+
+/// Starts a gateway's actors from the largest rank down; each gets the addresses it asks.
+async fn start_gateway(
+    base: Base,
+    backends: GatewayBackends,
     config: GatewayConfig,
     slices: &Slices,
 ) -> anyhow::Result<Gateway> {
-    let store = backends.store.clone();
+    let (store, drain) = (base.store.clone(), base.drain.clone());
     let installation = store.installation().await?;
     let tokens = Tokens::new(&backends.secret, &config.tokens);
     let passwords = Passwords::new(config.tokens.bcrypt_cost);
@@ -214,30 +317,22 @@ async fn start_actors(
         .context("revoked tokens cannot be read")?;
     let memberships = Memberships::new(store.clone());
     let server_id = ServerId::random();
-    let demo = backends.is_demo.then(Demo::default);
-    let persistors = (0..PERSISTORS)
-        .map(|_| supervise_persistor(backends))
-        .collect();
-    let presence = supervise_presence(backends, slices);
-    let bridge = supervise_bridge(BridgeParts {
-        log: backends.log.clone(),
+    let presence = supervise_presence(backends.presence, slices);
+    let bridge = start_bridge(
+        base,
         server_id,
-        worker: Some(WorkerParts {
-            store: store.clone(),
-            persistors,
-        }),
-        gateway: Some(GatewayParts {
+        Some(GatewayParts {
             slices: slices.clone(),
             memberships: memberships.clone(),
             auth: auth.clone(),
             presence: presence.clone(),
         }),
-    });
+    );
     Ok(Gateway {
         limits: Limits::new(config.limits),
         failures: LoginFailures::new(config.limits.login_failures),
-        bridge: BridgeHandle::new(bridge, backends.log.clone()),
-        drain: Drain::default(),
+        bridge,
+        drain,
         epoch: installation.epoch,
         store,
         tokens,
@@ -247,19 +342,19 @@ async fn start_actors(
         presence,
         config,
         server_id,
-        demo,
+        demo: backends.is_demo.then(Demo::default),
     })
 }
 
-fn supervise_persistor(backends: &Backends) -> Reference<PersistorActor> {
-    let store = backends.store.clone();
+fn supervise_persistor(store: &Store) -> Reference<PersistorActor> {
+    let store = store.clone();
     Supervisor::start_child(ActorKind::Persistor, move |guardian| {
         PersistorActor::new(store.clone(), guardian).start()
     })
 }
 
-fn supervise_presence(backends: &Backends, slices: &Slices) -> PresenceHandle {
-    let (presence, slices) = (backends.presence.clone(), slices.clone());
+fn supervise_presence(presence: Presence, slices: &Slices) -> PresenceHandle {
+    let slices = slices.clone();
     PresenceHandle::new(Supervisor::start_child(
         ActorKind::Presence,
         move |guardian| PresenceActor::new(presence.clone(), slices.clone(), guardian).start(),
@@ -272,47 +367,8 @@ fn supervise_bridge(parts: BridgeParts) -> Reference<KafkaBridge> {
     })
 }
 
-fn serve_http(
-    gateway: &Data<Gateway>,
-    slices: &Slices,
-    parts: RoomParts,
-) -> anyhow::Result<(ServerHandle, SocketAddr)> {
-    let bind_addr = gateway.config.http.bind_addr;
-    let (gateway, slices) = (gateway.clone(), slices.clone());
-    let server = HttpServer::new(move || {
-        let registry = RoomRegistry::new(parts.clone()).start();
-        slices.add(registry.clone());
-        App::new()
-            .app_data(gateway.clone())
-            .app_data(Data::new(registry))
-            .configure(http::configure)
-            .wrap(Compress::default())
-            .wrap(from_fn(http::bound))
-            .wrap(http::cors(&gateway.config.http))
-            .wrap(from_fn(http::finish))
-    })
-    .on_connect(http::accepted)
-    .client_request_timeout(HEADER_TIMEOUT)
-    .tcp_nodelay(true)
-    .disable_signals()
-    .shutdown_timeout(REQUEST_LINGER_S)
-    .bind(bind_addr)
-    .map_err(|error| bind_error(&error, bind_addr, "BIND_ADDR", "PORT"))?;
-    let addr = *server.addrs().first().context("no address was bound")?;
-    let server = server.run();
-    let handle = server.handle();
-    actix::spawn(server);
-    Ok((handle, addr))
-}
-
-fn serve_metrics(
-    config: &GatewayConfig,
-    recorder: PrometheusHandle,
-    log: MessageLog,
-) -> anyhow::Result<Option<(ServerHandle, SocketAddr)>> {
-    let Some(bind_addr) = config.http.metrics_addr else {
-        return Ok(None);
-    };
+/// Returns what writes `/metrics`.
+fn renderer(recorder: PrometheusHandle, log: MessageLog) -> impl Fn() -> String + Clone + Send {
     actix::spawn({
         let recorder = recorder.clone();
         async move {
@@ -323,32 +379,12 @@ fn serve_metrics(
             }
         }
     });
-    let render = move || {
+    move || {
         for (partition, lag) in log.lag() {
             metrics::set_consumer_lag(Topic::Messages.name(), partition, lag);
         }
         metrics::render(&recorder)
-    };
-    let server = HttpServer::new(move || http::metrics_app(render.clone()))
-        .workers(1)
-        .disable_signals()
-        .bind(bind_addr)
-        .map_err(|error| bind_error(&error, bind_addr, "METRICS_ADDR", "METRICS_ADDR"))?;
-    let addr = *server.addrs().first().context("no address was bound")?;
-    let server = server.run();
-    let handle = server.handle();
-    actix::spawn(server);
-    Ok(Some((handle, addr)))
-}
-
-/// Says what is wrong with an address, and which setting its host or its port comes from.
-fn bind_error(error: &io::Error, addr: SocketAddr, host: &str, port: &str) -> anyhow::Error {
-    let (why, setting) = match error.kind() {
-        io::ErrorKind::AddrInUse => ("something else listens there".to_owned(), port),
-        io::ErrorKind::AddrNotAvailable => ("this machine has no such address".to_owned(), host),
-        _ => (error.to_string(), port),
-    };
-    anyhow::anyhow!("cannot listen on {addr}: {why}; choose another with {setting}")
+    }
 }
 
 async fn keep_house(gateway: Data<Gateway>) {
@@ -363,52 +399,29 @@ async fn keep_house(gateway: Data<Gateway>) {
     }
 }
 
-/// The signals that end a server.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    /// From now on these signals no longer end the process by themselves.
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn told(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// Runs `serve` on an actor system; a code other than 0 comes from an actor that gave up.
 ///
 /// # Errors
 /// What `serve` failed with, or that an actor gave up.
-pub fn block_on(serve: impl Future<Output = anyhow::Result<()>> + 'static) -> anyhow::Result<()> {
+pub fn block_on<E: From<anyhow::Error> + Send + 'static>(
+    serve: impl Future<Output = Result<(), E>> + 'static,
+) -> Result<(), E> {
     let system = System::new();
-    let outcome = Arc::new(std::sync::Mutex::new(None));
+    let outcome = Arc::new(Mutex::new(None));
     let ended = Arc::clone(&outcome);
     system.runtime().spawn(async move {
         let result = serve.await;
         let code = i32::from(result.is_err());
-        *ended
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
+        *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         System::current().stop_with_code(code);
     });
-    let code = system.run_with_code()?;
+    let code = system.run_with_code().map_err(anyhow::Error::from)?;
     let result = outcome
         .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .unwrap_or_else(PoisonError::into_inner)
         .take();
-    match result {
-        Some(result) => result,
-        None => anyhow::bail!("an actor died too often (status {code}); the log says which"),
-    }
+    result.unwrap_or_else(|| {
+        let gave_up = anyhow::anyhow!("an actor gave up (status {code}); the log says which");
+        Err(gave_up.into())
+    })
 }

@@ -15,7 +15,10 @@ mod broadcast;
 mod ingest;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -71,6 +74,34 @@ pub struct BridgeParts {
 pub struct WorkerParts {
     pub store: Store,
     pub persistors: Vec<Reference<PersistorActor>>,
+    pub health: IngestHealth,
+}
+
+/// Whether what the log holds is being stored: how many partitions wait for the store.
+#[derive(Debug, Clone, Default)]
+pub struct IngestHealth(Arc<AtomicUsize>);
+
+/// A partition that waits for the store, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Waiting(IngestHealth);
+
+impl IngestHealth {
+    /// Returns whether no partition waits for the store.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn waiting(&self) -> Waiting {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Waiting(self.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What the broadcast loop works with.
@@ -230,13 +261,24 @@ fn encode(value: &impl serde::Serialize) -> Bytes {
 pub struct BridgeHandle {
     bridge: Reference<KafkaBridge>,
     log: MessageLog,
+    ingest: IngestHealth,
 }
 
 impl BridgeHandle {
     /// Makes a handle of a supervised bridge and its log.
     #[must_use]
-    pub fn new(bridge: Reference<KafkaBridge>, log: MessageLog) -> Self {
-        Self { bridge, log }
+    pub fn new(bridge: Reference<KafkaBridge>, log: MessageLog, ingest: IngestHealth) -> Self {
+        Self {
+            bridge,
+            log,
+            ingest,
+        }
+    }
+
+    /// Returns whether what the log holds is being stored, as far as this process does that.
+    #[must_use]
+    pub fn is_storing(&self) -> bool {
+        self.ingest.is_well()
     }
 
     /// Appends a message; it takes its place in the log when this is called, not when it is

@@ -1,4 +1,4 @@
-//! What `dev` prints when it is ready: where everything is.
+//! What a server prints when it is ready: where everything is.
 
 use std::{
     io::{self, Write},
@@ -7,8 +7,15 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
+use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
-use crate::{data_dir::DataDir, server::Opened};
+use crate::{
+    config::{Role, ServeConfig},
+    data_dir::DataDir,
+    server::Opened,
+};
 
 const TITLE: Style = Style::new().bold();
 const LABEL: Style = AnsiColor::Cyan.on_default();
@@ -35,30 +42,10 @@ impl Banner {
     }
 
     fn write(&self, out: &mut impl Write, opened: &Opened) -> io::Result<()> {
-        let here = reachable(opened.addr);
-        let version = env!("CARGO_PKG_VERSION");
-        writeln!(
-            out,
-            "\n{TITLE}roomcast {version}{TITLE:#} is ready: the whole chat system in this process\n"
-        )?;
-        let mut address = |label: &str, url: String| {
-            writeln!(
-                out,
-                "  {LABEL}{label:<10}{LABEL:#} {ADDRESS}{url}{ADDRESS:#}"
-            )
-        };
-        address("page", format!("http://{here}/"))?;
-        address("demo", format!("http://{here}/demo"))?;
-        address("websocket", format!("ws://{here}/ws"))?;
-        address("api", format!("http://{here}/rooms"))?;
-        address("health", format!("http://{here}/health"))?;
-        match opened.metrics_addr {
-            Some(addr) => address("metrics", format!("http://{}/metrics", reachable(addr)))?,
-            None => writeln!(out, "  {LABEL}metrics{LABEL:#}    off (METRICS_ADDR)")?,
-        }
-        let mut fact =
-            |label: &str, text: String| writeln!(out, "  {LABEL}{label:<10}{LABEL:#} {text}");
+        title(out, "the whole chat system in this process")?;
+        addresses(out, opened, true)?;
         fact(
+            out,
             "data",
             format!(
                 "{} (embedded database and message log; presence in memory)",
@@ -66,6 +53,7 @@ impl Banner {
             ),
         )?;
         fact(
+            out,
             "secret",
             format!(
                 "{} (signs tokens: keep it to yourself)",
@@ -74,6 +62,97 @@ impl Banner {
         )?;
         writeln!(out, "\n  Ctrl-C stops it.\n")
     }
+}
+
+/// What is known of a process on the services before it listens: never a password.
+pub(super) struct ServeBanner {
+    role: Role,
+    services: Vec<(&'static str, String)>,
+}
+
+impl ServeBanner {
+    pub(super) fn new(role: Role, config: &ServeConfig) -> Self {
+        let host = |url: &SecretString| {
+            let url = Url::parse(url.expose_secret()).ok()?;
+            let port = url.port().map(|port| format!(":{port}"));
+            let path = url.path().trim_start_matches('/');
+            let name = percent_decode_str(url.host_str()?).decode_utf8_lossy();
+            Some(format!("{name}{}/{path}", port.unwrap_or_default()))
+        };
+        let mut services = vec![
+            ("database", host(&config.database.url).unwrap_or_default()),
+            ("kafka", config.kafka.brokers.join(",")),
+        ];
+        if let Some(gateway) = &config.gateway {
+            services.push(("valkey", host(&gateway.redis.url).unwrap_or_default()));
+        }
+        Self { role, services }
+    }
+
+    /// Prints to standard error, as [`Banner::show`].
+    pub(super) fn show(&self, opened: &Opened) {
+        let _ = self.write(&mut anstream::stderr().lock(), opened);
+    }
+
+    fn write(&self, out: &mut impl Write, opened: &Opened) -> io::Result<()> {
+        title(
+            out,
+            match self.role {
+                Role::All => "a gateway and a worker in this process",
+                Role::Gateway => "a gateway",
+                Role::Worker => "a worker",
+            },
+        )?;
+        addresses(out, opened, false)?;
+        for (label, place) in &self.services {
+            fact(out, label, place.clone())?;
+        }
+        writeln!(out)
+    }
+}
+
+fn title(out: &mut impl Write, what: &str) -> io::Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    writeln!(
+        out,
+        "\n{TITLE}roomcast {version}{TITLE:#} is ready: {what}\n"
+    )
+}
+
+fn addresses(out: &mut impl Write, opened: &Opened, has_demo: bool) -> io::Result<()> {
+    if let Some(here) = opened.addr.map(reachable) {
+        address(out, "page", format!("http://{here}/"))?;
+        if has_demo {
+            address(out, "demo", format!("http://{here}/demo"))?;
+        }
+        address(out, "websocket", format!("ws://{here}/ws"))?;
+        address(out, "api", format!("http://{here}/rooms"))?;
+        address(out, "health", format!("http://{here}/health"))?;
+        match opened.metrics_addr {
+            Some(addr) => address(
+                out,
+                "metrics",
+                format!("http://{}/metrics", reachable(addr)),
+            )?,
+            None => writeln!(out, "  {LABEL}metrics{LABEL:#}    off (METRICS_ADDR)")?,
+        }
+    }
+    if let Some(here) = opened.worker_addr.map(reachable) {
+        address(out, "health", format!("http://{here}/health"))?;
+        address(out, "metrics", format!("http://{here}/metrics"))?;
+    }
+    Ok(())
+}
+
+fn address(out: &mut impl Write, label: &str, url: String) -> io::Result<()> {
+    writeln!(
+        out,
+        "  {LABEL}{label:<10}{LABEL:#} {ADDRESS}{url}{ADDRESS:#}"
+    )
+}
+
+fn fact(out: &mut impl Write, label: &str, text: String) -> io::Result<()> {
+    writeln!(out, "  {LABEL}{label:<10}{LABEL:#} {text}")
 }
 
 /// An address that listens everywhere is reached at this machine's own.
@@ -104,7 +183,8 @@ mod tests {
     #[test]
     fn every_address_can_be_opened_as_printed() {
         let text = shown(&Opened {
-            addr: ([0, 0, 0, 0], 3000).into(),
+            addr: Some(([0, 0, 0, 0], 3000).into()),
+            worker_addr: None,
             metrics_addr: Some("[::]:9464".parse().expect("an address")),
         });
         let has = |line: &str| {
@@ -124,8 +204,8 @@ mod tests {
     #[test]
     fn metrics_that_are_off_are_said_to_be() {
         let text = shown(&Opened {
-            addr: ([127, 0, 0, 1], 3000).into(),
-            metrics_addr: None,
+            addr: Some(([127, 0, 0, 1], 3000).into()),
+            ..Opened::default()
         });
         assert!(text.contains("metrics    off"), "{text}");
     }

@@ -15,7 +15,7 @@ use crate::{
     backends::Backends,
     config::{DevConfig, GatewayConfig},
     data_dir::DataDir,
-    server,
+    server::{self, ServerConfig},
 };
 
 #[derive(Debug, Args)]
@@ -39,19 +39,23 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     };
     // Held here, so that the lock and a temporary folder last until everything has stopped.
     let dir = Rc::new(dir.map_err(anyhow::Error::new)?);
-    server::block_on(serve(Rc::clone(&dir), config.gateway))?;
-    Ok(())
+    server::block_on(serve(Rc::clone(&dir), config.gateway))
 }
 
-async fn serve(dir: Rc<DataDir>, config: GatewayConfig) -> anyhow::Result<()> {
+async fn serve(dir: Rc<DataDir>, config: GatewayConfig) -> Result<(), Failure> {
     let banner = Banner::new(&dir);
     let backends = Backends::embedded(&dir).await?;
     drop(dir);
-    server::run(backends, config, |opened| banner.show(opened)).await
+    let config = ServerConfig {
+        gateway: Some(config),
+        worker_addr: None,
+    };
+    server::run(backends, config, |opened| banner.show(opened)).await?;
+    Ok(())
 }
 
 /// Each socket costs two descriptors; the usual soft limit is far below the hard one.
-fn raise_descriptor_limit() {
+pub(super) fn raise_descriptor_limit() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(descriptors) => log::debug!(descriptors = descriptors; "descriptors may be open"),
         Err(error) => log::warn!(error:%; "the limit of open descriptors was not raised"),

@@ -141,7 +141,7 @@ async fn migrate(config: &MigrateConfig, steps: Steps) -> Result<(), Failure> {
 
 async fn open(config: &MigrateConfig) -> Result<Store, Failure> {
     let url = &config.database.url;
-    let opened = reaching::store(config.start_timeout, async || {
+    let opened = reaching::service(config.start_timeout, async || {
         match Store::open_postgres(url, false).await {
             Ok(store) => Ok((store, "the schema was up to date")),
             Err(OpenError::Behind { .. }) => {

@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, remark};
-use crate::store::OpenError;
+use crate::{
+    message_log::LogError,
+    presence::{Presence, PresenceUnavailable},
+    store::OpenError,
+};
 
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -11,31 +15,73 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Time between two lines that say what is waited for.
 const REMARK_EVERY: Duration = Duration::from_secs(5);
 
-/// Opens the database, again and again while it cannot be reached, for at most `patience`.
-pub(super) async fn store<T>(
+/// Why a service was not opened, and what follows from it.
+pub(super) trait Unopened {
+    /// Returns `None` when the same try may succeed later.
+    fn verdict(self) -> (String, Option<Failure>);
+}
+
+impl Unopened for OpenError {
+    fn verdict(self) -> (String, Option<Failure>) {
+        let why = self.to_string();
+        let failure = match (self.is_transient(), self.is_wrong_setting()) {
+            (true, _) => None,
+            (false, true) => Some(Failure::Setting(why.clone())),
+            (false, false) => Some(Failure::RunTime(self.into())),
+        };
+        (why, failure)
+    }
+}
+
+impl Unopened for LogError {
+    fn verdict(self) -> (String, Option<Failure>) {
+        let why = self.to_string();
+        let failure = match self {
+            Self::Unavailable(_) => None,
+            Self::Refused(_) => Some(Failure::RunTime(self.into())),
+        };
+        (why, failure)
+    }
+}
+
+impl Unopened for PresenceUnavailable {
+    fn verdict(self) -> (String, Option<Failure>) {
+        (
+            "Valkey cannot be reached; see REDIS_HOST, REDIS_PORT".into(),
+            None,
+        )
+    }
+}
+
+/// Opens a service, again and again while it cannot be reached, for at most `patience`.
+pub(super) async fn service<T, E: Unopened>(
     patience: Duration,
-    mut open: impl AsyncFnMut() -> Result<T, OpenError>,
+    mut open: impl AsyncFnMut() -> Result<T, E>,
 ) -> Result<T, Failure> {
     let began = Instant::now();
     let mut remarked: Option<Instant> = None;
     loop {
-        let error = match open().await {
+        let why = match open().await.map_err(E::verdict) {
             Ok(opened) => return Ok(opened),
-            Err(error) => error,
+            Err((_, Some(failure))) => return Err(failure),
+            Err((why, None)) => why,
         };
-        if !error.is_transient() {
-            return Err(match error.is_wrong_setting() {
-                true => Failure::Setting(error.to_string()),
-                false => Failure::RunTime(error.into()),
-            });
-        }
         if began.elapsed() + PAUSE > patience {
-            return Err(Failure::Unavailable(error.to_string()));
+            return Err(Failure::Unavailable(why));
         }
         if remarked.is_none_or(|at| at.elapsed() >= REMARK_EVERY) {
             remarked = Some(Instant::now());
-            remark(&format!("waiting: {error}"));
+            remark(&format!("waiting: {why}"));
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Waits until presence answers.
+pub(super) async fn presence(patience: Duration, presence: &Presence) -> Result<(), Failure> {
+    service(patience, async || match presence.is_healthy().await {
+        true => Ok(()),
+        false => Err(PresenceUnavailable),
+    })
+    .await
 }

@@ -2,11 +2,21 @@
 
 use clap::{Args, ValueEnum};
 
+use futures_util::future::try_join3;
+
 use super::{
+    banner::ServeBanner,
+    dev::raise_descriptor_limit,
     failure::Failure,
     flags::{Flags, ForServe},
+    logging, reaching,
 };
-use crate::config::{Role, ServeConfig};
+use crate::{
+    backends::{self, Backends, GatewayBackends},
+    config::{Role, ServeConfig},
+    server::{self, ServerConfig},
+    store::Store,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -41,6 +51,58 @@ impl From<RoleName> for Role {
 }
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    ServeConfig::load(args.flags.settings(), args.role.into())?;
-    Err(Failure::NotYet("serve"))
+    let role = Role::from(args.role);
+    let config = ServeConfig::load(args.flags.settings(), role)?;
+    logging::start(&config.log_filter);
+    raise_descriptor_limit();
+    server::block_on(serve(config, role, args.migrate))
+}
+
+async fn serve(config: ServeConfig, role: Role, migrate: bool) -> Result<(), Failure> {
+    let backends = open(&config, role, migrate).await?;
+    let banner = ServeBanner::new(role, &config);
+    let config = ServerConfig {
+        gateway: config.gateway.map(|gateway| gateway.config),
+        worker_addr: config.worker_addr.filter(|_| role == Role::Worker),
+    };
+    server::run(backends, config, |opened| banner.show(opened)).await?;
+    Ok(())
+}
+
+/// Opens what the role needs, side by side: whatever is missing is waited for.
+async fn open(config: &ServeConfig, role: Role, migrate: bool) -> Result<Backends, Failure> {
+    let patience = config.start_timeout;
+    let url = &config.database.url;
+    let presence = config.gateway.as_ref().map(|gateway| {
+        let opened = backends::valkey(&gateway.redis);
+        opened.map_err(|error| Failure::Setting(error.to_string()))
+    });
+    let presence = presence.transpose()?;
+    let (store, log, ()) = try_join3(
+        reaching::service(patience, async || Store::open_postgres(url, migrate).await),
+        reaching::service(patience, async || backends::kafka(&config.kafka).await),
+        async {
+            match &presence {
+                Some(presence) => reaching::presence(patience, presence).await,
+                None => Ok(()),
+            }
+        },
+    )
+    .await?;
+    let is_worker = role != Role::Gateway;
+    if is_worker {
+        let bound = store.bind_log(log.id()).await;
+        bound.map_err(anyhow::Error::from)?;
+    }
+    let gateway = config.gateway.as_ref().zip(presence);
+    Ok(Backends {
+        store,
+        log,
+        is_worker,
+        gateway: gateway.map(|(gateway, presence)| GatewayBackends {
+            presence,
+            secret: gateway.secret.clone(),
+            is_demo: false,
+        }),
+    })
 }

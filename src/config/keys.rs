@@ -140,6 +140,8 @@ keys! {
             "Fewest copies of a topic with which a start is allowed, 1 to 100";
         KAFKA_MIN_ISR Some("kafka-min-isr"), value("1"),
             "Fewest copies that have to confirm a record for a start to be allowed, 1 to 100";
+        KAFKA_TOPIC_PREFIX Some("kafka-topic-prefix"), Nothing,
+            "What the names of the topics and of the workers' group begin with: for two installations on one cluster; letters, digits, `.`, `_` and `-`, at most 100; none: as they are";
     }
     VALKEY "Valkey" {
         REDIS_HOST Some("redis-host"), value("localhost"), "Host of Valkey or Redis";

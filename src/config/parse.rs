@@ -41,6 +41,9 @@ impl fmt::Display for Invalid {
 
 type Parsed<T> = Result<T, Invalid>;
 
+/// Longest prefix of a topic's name: with the longest of ours it stays below Kafka's 249.
+const MAX_TOPIC_PREFIX_LEN: usize = 100;
+
 /// Reads a port; 0 is for any.
 ///
 /// # Errors
@@ -149,6 +152,18 @@ pub fn text(text: &str) -> Parsed<String> {
     is_plain
         .then(|| text.to_owned())
         .ok_or_else(|| Invalid::new("must not be empty, nor contain U+0000"))
+}
+
+/// Reads what the names of topics begin with.
+///
+/// # Errors
+/// When Kafka would not take it in a name.
+pub fn topic_prefix(text: &str) -> Parsed<String> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let fits = text.len() <= MAX_TOPIC_PREFIX_LEN && text.bytes().all(is_allowed);
+    fits.then(|| text.to_owned()).ok_or_else(|| {
+        Invalid::new("must be letters, digits, `.`, `_` and `-`, at most 100 of them")
+    })
 }
 
 /// Reads a secret text that means nothing to us.

@@ -68,6 +68,8 @@ pub struct KafkaConfig {
     pub min_replication: u32,
     /// `KAFKA_MIN_ISR`: a smaller `min.insync.replicas` refuses the start.
     pub min_isr: u32,
+    /// `KAFKA_TOPIC_PREFIX`: before the names of the topics and of the workers' group.
+    pub topic_prefix: String,
 }
 
 impl ServeConfig {
@@ -180,12 +182,14 @@ impl KafkaConfig {
         let replication = settings.read_optional(&keys::KAFKA_REPLICATION, copies());
         let min_replication = settings.read(&keys::KAFKA_MIN_REPLICATION, copies());
         let min_isr = settings.read(&keys::KAFKA_MIN_ISR, copies());
+        let topic_prefix = settings.read_optional(&keys::KAFKA_TOPIC_PREFIX, parse::topic_prefix);
         let config = Self {
             brokers: brokers?,
             partitions: partitions?,
             replication: replication?,
             min_replication: min_replication?,
             min_isr: min_isr?,
+            topic_prefix: topic_prefix?.unwrap_or_default(),
         };
         config.check_copies(settings)?;
         Some(config)

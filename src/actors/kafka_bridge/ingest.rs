@@ -17,7 +17,7 @@ use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::Futures
 use tokio::{sync::oneshot, time::timeout};
 
 use self::{growth::Growth, start::Stop};
-use super::WorkerParts;
+use super::{IngestHealth, WorkerParts};
 use crate::{
     actors::{Reference, persistor::PersistorActor, supervision::give_up},
     ids::ServerId,
@@ -43,6 +43,7 @@ pub(super) struct Ingest {
     log: MessageLog,
     store: Store,
     persistors: Vec<Reference<PersistorActor>>,
+    health: IngestHealth,
     server_id: ServerId,
 }
 
@@ -52,6 +53,7 @@ impl Ingest {
             log,
             store: parts.store,
             persistors: parts.persistors,
+            health: parts.health,
             server_id,
         }
     }

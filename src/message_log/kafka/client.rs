@@ -33,7 +33,7 @@ impl Settings {
     pub(super) fn new(config: &KafkaConfig) -> Self {
         Self {
             brokers: config.brokers.join(","),
-            prefix: String::new(),
+            prefix: config.topic_prefix.clone(),
             narrator: Arc::default(),
         }
     }

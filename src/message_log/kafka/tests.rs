@@ -110,6 +110,7 @@ fn config() -> KafkaConfig {
         replication: None,
         min_replication: 1,
         min_isr: 1,
+        topic_prefix: String::new(),
     }
 }
 

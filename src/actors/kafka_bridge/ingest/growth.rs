@@ -27,12 +27,11 @@ impl Growth {
     /// Reads how many partitions the store has recorded.
     pub(super) async fn load(store: &Store, log: &MessageLog) -> Result<Self, Stop> {
         let found = log.partitions();
-        let attempt = || recorded_partitions(store);
+        let attempt = || recorded_partitions(store, found);
         let recorded = attempt
             .retry(backoff())
             .notify(|error, _| log::warn!(error:%; "waiting for the number of partitions"))
             .await
-            .unwrap_or_default()
             .unwrap_or(found);
         if found < recorded {
             return Err(Stop::Fewer { found, recorded });
@@ -60,6 +59,13 @@ impl Growth {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
         log::info!(partition; "the old partitions are stored: the new one is read");
+        let attempt = || store.record_partitions(partition + 1);
+        let recorded = attempt
+            .retry(backoff())
+            .notify(|error, _| log::warn!(error:%; "waiting to note a partition"))
+            .await;
+        // Repeated until it has happened.
+        drop(recorded);
     }
 
     async fn are_stored(&self, store: &Store, ends: &[(u32, u64)]) -> bool {
@@ -81,10 +87,13 @@ fn reach(stored: &[(u32, u64)], ends: &[(u32, u64)]) -> bool {
     })
 }
 
-/// Returns how many partitions were read before; `None` for a store that has read none.
-async fn recorded_partitions(store: &Store) -> Result<Option<u32>, StoreError> {
+/// Returns how many partitions were read before; a store that has read none begins with these.
+async fn recorded_partitions(store: &Store, found: u32) -> Result<u32, StoreError> {
     let offsets = store.ingest_offsets().await?;
-    Ok(offsets.iter().map(|(partition, _)| partition + 1).max())
+    match offsets.iter().map(|(partition, _)| partition + 1).max() {
+        Some(recorded) => Ok(recorded),
+        None => store.record_partitions(found).await.map(|_| found),
+    }
 }
 
 #[cfg(test)]

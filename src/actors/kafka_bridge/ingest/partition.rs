@@ -134,10 +134,12 @@ impl Partition {
                 ))),
             }
         };
+        let mut waiting = None;
         let ingested = attempt
             .retry(backoff())
             .when(|error| matches!(error, IngestError::Store(_)))
             .notify(|error, _| {
+                waiting.get_or_insert_with(|| self.ingest.health.waiting());
                 metrics::get().persist_retries.increment(1);
                 log::warn!(error:%; "a batch is not stored yet");
             })
