@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, TestServer, raw::exchange};
+use crate::harness::{Answer, Database, TestServer, await_until, raw::exchange};
 
 #[tokio::test]
 async fn health_names_the_three_parts() {
@@ -22,6 +22,32 @@ async fn health_names_the_three_parts() {
         let answer = reqwest::get(server.url(path)).await;
         assert_eq!(answer.expect("the server answers").status(), 200, "{path}");
     }
+}
+
+async fn is_ready(server: &TestServer) -> bool {
+    let answer = reqwest::get(server.url("/health/ready")).await;
+    answer.expect("the server answers").status() == 200
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_in_makes_the_server_not_ready() {
+    let server = TestServer::start().await;
+    let ada = server.user("ada").await;
+    let room = ada.room("stuck").await;
+    let mut socket = ada.connect_to(&room).await;
+    let mut database = Database::open(&server);
+    database.hold();
+    socket.say(&room, "accepted and not stored").await;
+    await_until("not ready", || async {
+        (!is_ready(&server).await).then_some(())
+    })
+    .await;
+    let health = reqwest::get(server.url("/health")).await;
+    let report: Value = health.expect("an answer").json().await.expect("JSON");
+    assert_eq!(report["error"], json!({ "database": { "status": "down" } }));
+    database.release();
+    socket.expect("newMessage").await;
+    await_until("ready", || async { is_ready(&server).await.then_some(()) }).await;
 }
 
 #[tokio::test]
