@@ -517,3 +517,22 @@ impl Store {
         query!(self.writer => offsets::reset())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_to_the_end_outlasts_every_patience() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open_sqlite(&folder.path().join("store.sqlite3")).await;
+        let hasty = Store {
+            patience: Duration::ZERO,
+            ..store.expect("it opens")
+        };
+        let user_id = UserId::random();
+        let gave_up = hasty.user(user_id).await;
+        assert!(matches!(gave_up, Err(StoreError::Unavailable(_))));
+        assert_eq!(hasty.to_the_end().user(user_id).await.ok(), Some(None));
+    }
+}

@@ -117,21 +117,3 @@ async fn a_password_change_holds_although_its_client_hangs_up() {
     assert_eq!(socket.expect_close().await, 4401);
     other.get("/me").await.refused(401, "UNAUTHENTICATED");
 }
-
-#[tokio::test]
-async fn a_logout_that_takes_longer_than_its_request_may_still_holds() {
-    let server = TestServer::start().await;
-    let (ada, other) = (server.user("ada").await, server.user("other").await);
-    let mut socket = ada.connect().await;
-    let mut database = Database::open(&server);
-    database.hold();
-    // Each waits five seconds for the database, one after the other: longer than a request may.
-    let first = write_first(&other);
-    round_trips(&other).await;
-    let answer = ada.post_empty("/auth/logout").await;
-    database.release();
-    first.await.expect("no panic").refused(503, "UNAVAILABLE");
-    answer.refused(503, "UNAVAILABLE");
-    assert_eq!(socket.expect_close().await, 4401);
-    ada.get("/me").await.refused(401, "UNAUTHENTICATED");
-}
