@@ -8,9 +8,11 @@ mod connection;
 pub mod demo;
 mod health;
 mod invites;
+mod listener;
 mod members;
 mod messages;
 mod middleware;
+mod paced;
 mod page;
 mod problem;
 mod query;
@@ -28,7 +30,7 @@ use actix_web::{
 };
 use ipnet::IpNet;
 
-pub use connection::accepted;
+pub use listener::serve;
 pub use middleware::guard;
 
 use crate::{

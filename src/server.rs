@@ -50,9 +50,6 @@ use crate::{
 /// Persistors; a partition always goes to the same one.
 const PERSISTORS: usize = 2;
 
-/// HTTP headers must be here within this time.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How often buckets of idle users, expired invites and revocations are forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -67,9 +64,6 @@ const DRAIN_LINGER: Duration = Duration::from_secs(5);
 
 /// How long presence has to forget the sockets.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long requests under way have to end; the server looks once a second.
-const REQUEST_LINGER_S: u64 = 5;
 
 /// How long the log has to write what is queued.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -272,7 +266,7 @@ fn serve_http(
 ) -> anyhow::Result<(ServerHandle, SocketAddr)> {
     let bind_addr = gateway.config.http.bind_addr;
     let (gateway, slices) = (gateway.clone(), slices.clone());
-    let server = HttpServer::new(move || {
+    let app = move || {
         let registry = RoomRegistry::new(parts.clone()).start();
         slices.add(registry.clone());
         App::new()
@@ -282,16 +276,9 @@ fn serve_http(
             .wrap(Compress::default())
             .wrap(http::cors(&gateway.config.http))
             .wrap(from_fn(http::guard))
-    })
-    .on_connect(http::accepted)
-    .client_request_timeout(HEADER_TIMEOUT)
-    .tcp_nodelay(true)
-    .disable_signals()
-    .shutdown_timeout(REQUEST_LINGER_S)
-    .bind(bind_addr)
-    .map_err(|error| bind_error(&error, bind_addr, "BIND_ADDR", "PORT"))?;
-    let addr = *server.addrs().first().context("no address was bound")?;
-    let server = server.run();
+    };
+    let (server, addr) = http::serve(bind_addr, app)
+        .map_err(|error| bind_error(&error, bind_addr, "BIND_ADDR", "PORT"))?;
     let handle = server.handle();
     actix::spawn(server);
     Ok((handle, addr))

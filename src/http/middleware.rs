@@ -7,7 +7,7 @@ use std::{
 
 use actix_web::{
     Error, HttpResponse,
-    body::{EitherBody, MessageBody},
+    body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
@@ -19,7 +19,12 @@ use actix_web::{
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{MAX_BODY_BYTES, connection::Connection, problem};
+use super::{
+    MAX_BODY_BYTES,
+    connection::Connection,
+    paced::{AnswerBody, want_body},
+    problem,
+};
 use crate::error::{ApiError, Code};
 
 /// No answer takes longer.
@@ -39,9 +44,9 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form
 /// # Errors
 /// When nothing inside made an answer: the error carries one, as finished as any other.
 pub async fn guard<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+) -> Result<ServiceResponse<AnswerBody>, Error> {
     let began = Instant::now();
     let request_id = request_id(request.headers());
     let line = format!(
@@ -49,8 +54,13 @@ pub async fn guard<B: MessageBody + 'static>(
         request.method(),
         request.match_pattern().unwrap_or_default()
     );
-    let connection = request.request().conn_data::<Rc<Connection>>();
-    let answering = connection.map(|connection| Rc::clone(connection).begin());
+    let connection = request.request().conn_data::<Rc<Connection>>().cloned();
+    let answering = connection.clone().map(Connection::begin);
+    if let Some(connection) = connection
+        && has_body(request.headers())
+    {
+        want_body(&mut request, connection);
+    }
     let mut answered = answer(request, next).await;
     let (status, headers) = match &mut answered {
         Ok(response) => (response.status(), response.headers_mut()),
@@ -58,23 +68,26 @@ pub async fn guard<B: MessageBody + 'static>(
     };
     finish_headers(headers, &request_id);
     if status == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(answering) = answering
+        && let Some(answering) = &answering
     {
         answering.upgrade();
     }
     let (status, ms) = (status.as_u16(), began.elapsed().as_millis() as u64);
     log::debug!(request:% = request_id, status = status, ms = ms; "{line}");
-    answered.map_err(|response| InternalError::from_response("unanswered", response).into())
+    match answered {
+        Ok(response) => Ok(response.map_body(|_, body| AnswerBody::new(body, answering))),
+        Err(response) => Err(InternalError::from_response("unanswered", response).into()),
+    }
 }
 
 /// Has a request answered; an error is an answer too, made without the request.
 async fn answer<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, HttpResponse> {
+) -> Result<ServiceResponse<BoxBody>, HttpResponse> {
     if declared_length(request.headers()) > MAX_BODY_BYTES as u64 {
         let refusal = problem::answer(&ApiError::new(Code::PayloadTooLarge));
-        return Ok(request.into_response(refusal).map_into_right_body());
+        return Ok(request.into_response(refusal));
     }
     // The request must not be shared until it has been routed: an error has to do without it.
     match timeout(REQUEST_TIMEOUT, next.call(request)).await {
@@ -91,9 +104,9 @@ async fn answer<B: MessageBody + 'static>(
 }
 
 /// Gives a refusal of the framework our body; what else its headers say holds.
-fn in_our_shape<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+fn in_our_shape<B: MessageBody + 'static>(response: ServiceResponse<B>) -> ServiceResponse {
     let Some(error) = problem::translate(response.response()) else {
-        return response.map_into_left_body();
+        return response.map_into_boxed_body();
     };
     let (request, response) = response.into_parts();
     let mut answer = problem::answer(&error);
@@ -102,7 +115,7 @@ fn in_our_shape<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse
             answer.headers_mut().insert(name.clone(), value.clone());
         }
     }
-    ServiceResponse::new(request, answer).map_into_right_body()
+    ServiceResponse::new(request, answer)
 }
 
 /// A body that says it is too large is refused before a byte of it is read.
@@ -110,6 +123,11 @@ fn declared_length(headers: &HeaderMap) -> u64 {
     let length = headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok());
     length.and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+/// Returns whether a body follows a request's head.
+pub(super) fn has_body(headers: &HeaderMap) -> bool {
+    declared_length(headers) > 0 || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn request_id(headers: &HeaderMap) -> String {

@@ -37,8 +37,9 @@ async fn open(
     let identity = admit(&request, &gateway).await?;
     // Without a second handle its peer could stop reading and never be cut.
     let connection = request.conn_data::<Rc<Connection>>();
-    let connection = connection.ok_or_else(|| ApiError::unavailable("too many connections"))?;
-    let outbox = Outbox::new(SessionId::random(), Some(connection.socket()));
+    let handle = connection.and_then(|connection| connection.socket());
+    let handle = handle.ok_or_else(|| ApiError::unavailable("too many connections"))?;
+    let outbox = Outbox::new(SessionId::random(), Some(handle));
     let registry = Addr::clone(&registry);
     websocket::start(
         move |connection| SessionActor::new(gateway, registry, outbox, connection, identity),

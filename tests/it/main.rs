@@ -19,6 +19,7 @@ mod http_hostile;
 mod limits;
 mod members;
 mod metrics;
+mod pipelining;
 mod presence;
 mod recovery;
 mod refusals;
