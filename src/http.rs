@@ -19,6 +19,7 @@ mod query;
 mod rooms;
 mod socket;
 
+mod rules;
 use std::net::{IpAddr, Ipv4Addr};
 
 use actix_cors::Cors;

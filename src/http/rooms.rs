@@ -15,6 +15,7 @@ use super::{
     members::{announce_joined, announce_left, refusal, standing_refusal},
     only,
     query::{self, InRoom, Query},
+    rules::chars,
 };
 use crate::{
     clock::Timestamp,
@@ -59,7 +60,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[derive(Default, Deserialize, Validate)]
 #[serde(default)]
 struct NewRoom {
-    #[garde(length(chars, min = 1, max = MAX_NAME_CHARS), custom(no_nul))]
+    #[garde(custom(chars(1..=MAX_NAME_CHARS)), custom(no_nul))]
     name: String,
     #[garde(skip)]
     visibility: Visibility,
