@@ -13,6 +13,7 @@ mod config;
 mod documents;
 mod draining;
 mod frames;
+mod handshakes;
 mod harness;
 mod history;
 mod http_hostile;
