@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::ffi::OsStrExt,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use diesel::{
     connection::SimpleConnection,
     result::{Error, QueryResult},
 };
+use rustix::fs::{Mode, OFlags};
 
 use super::{
     Expected,
@@ -249,6 +250,27 @@ impl Files {
             )),
             Err(e) => Err(OpenError::database(&self.database, "written", e)),
         }
+    }
+}
+
+/// Sees whether the open files are still in a folder: a removed one takes writes as before, and
+/// keeps nothing.
+pub(super) struct Witness([OwnedFd; 2]);
+
+impl Witness {
+    pub(super) fn of(files: &Files) -> Result<Self, OpenError> {
+        // Closing a descriptor of another kind would take SQLite's locks away.
+        let look = |path: &Path| {
+            rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|e| OpenError::file(path, "read", e.into()))
+        };
+        Ok(Self([look(&files.database)?, look(&files.mark)?]))
+    }
+
+    pub(super) fn sees_removal(&self) -> bool {
+        let is_removed =
+            |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|file| file.st_nlink == 0);
+        self.0.iter().any(is_removed)
     }
 }
 
