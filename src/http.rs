@@ -19,9 +19,9 @@ mod page;
 mod problem;
 mod query;
 mod rooms;
+mod rules;
 mod socket;
 
-mod rules;
 use std::net::{IpAddr, Ipv4Addr};
 
 use actix_cors::Cors;

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -36,7 +36,10 @@ use crate::{
     auth::{Authenticator, LoginFailures, Passwords, Tokens},
     backends::Backends,
     clock::Timestamp,
-    config::GatewayConfig,
+    config::{
+        GatewayConfig,
+        keys::{self, Key},
+    },
     drain::Drain,
     gateway::Gateway,
     http::{self, demo::Demo},
@@ -278,7 +281,7 @@ fn serve_http(
             .wrap(from_fn(http::guard))
     };
     let (server, addr) = http::serve(bind_addr, app)
-        .map_err(|error| bind_error(&error, bind_addr, "BIND_ADDR", "PORT"))?;
+        .map_err(|error| bind_error(&error, bind_addr, &keys::BIND_ADDR, &keys::PORT))?;
     let handle = server.handle();
     actix::spawn(server);
     Ok((handle, addr))
@@ -310,9 +313,9 @@ fn serve_metrics(
     };
     let server = HttpServer::new(move || http::metrics_app(render.clone()))
         .workers(1)
-        .disable_signals()
-        .bind(bind_addr)
-        .map_err(|error| bind_error(&error, bind_addr, "METRICS_ADDR", "METRICS_ADDR"))?;
+        .disable_signals();
+    let listener = bind_metrics(bind_addr, config.http.metrics_may_move)?;
+    let server = server.listen(listener)?;
     let addr = *server.addrs().first().context("no address was bound")?;
     let server = server.run();
     let handle = server.handle();
@@ -320,14 +323,30 @@ fn serve_metrics(
     Ok(Some((handle, addr)))
 }
 
+/// Takes another port where that is nobody's wish, and another server has the usual one.
+fn bind_metrics(addr: SocketAddr, may_move: bool) -> anyhow::Result<TcpListener> {
+    let bound = match TcpListener::bind(addr) {
+        Err(error) if may_move && error.kind() == io::ErrorKind::AddrInUse => {
+            log::warn!(addr:% = addr; "something else listens where metrics usually are: they get a free port");
+            TcpListener::bind((addr.ip(), 0))
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| bind_error(&error, addr, &keys::METRICS_ADDR, &keys::METRICS_ADDR))
+}
+
 /// Says what is wrong with an address, and which setting its host or its port comes from.
-fn bind_error(error: &io::Error, addr: SocketAddr, host: &str, port: &str) -> anyhow::Error {
-    let (why, setting) = match error.kind() {
+fn bind_error(error: &io::Error, addr: SocketAddr, host: &Key, port: &Key) -> anyhow::Error {
+    let (why, key) = match error.kind() {
         io::ErrorKind::AddrInUse => ("something else listens there".to_owned(), port),
         io::ErrorKind::AddrNotAvailable => ("this machine has no such address".to_owned(), host),
         _ => (error.to_string(), port),
     };
-    anyhow::anyhow!("cannot listen on {addr}: {why}; choose another with {setting}")
+    anyhow::anyhow!(
+        "cannot listen on {addr}: {why}; choose another with {} (--{})",
+        key.name,
+        key.flag.unwrap_or_default()
+    )
 }
 
 async fn keep_house(gateway: Data<Gateway>) {

@@ -303,8 +303,15 @@ fn percent_encode(path: &Path) -> String {
 }
 
 fn exists(path: &Path) -> Result<bool, OpenError> {
-    path.try_exists()
-        .map_err(|e| OpenError::file(path, "read", e))
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let error = io::ErrorKind::IsADirectory.into();
+            Err(OpenError::file(path, "read", error))
+        }
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(OpenError::file(path, "read", e)),
+    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
