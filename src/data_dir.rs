@@ -28,7 +28,11 @@ const LOCK_MODE: u32 = 0o600;
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    #[error("cannot use the data folder `{}`: {error}; choose another with --data-dir", path.display())]
+    #[error(
+        "cannot use the data folder `{}`: {}; choose another with --data-dir",
+        path.display(),
+        in_words(error)
+    )]
     Unusable { path: PathBuf, error: io::Error },
     #[error(
         "the data folder `{}` is in use by another process{}; stop that one, or choose another folder with --data-dir",
@@ -41,9 +45,18 @@ pub enum DataDirError {
         path.display()
     )]
     NoData { path: PathBuf },
-    #[error("cannot make a temporary folder in `{}`: {error}; choose another place with TMPDIR", path.display())]
+    #[error(
+        "cannot make a temporary folder in `{}`: {}; choose another place with TMPDIR",
+        path.display(),
+        in_words(error)
+    )]
     NoTemporary { path: PathBuf, error: io::Error },
-    #[error("the secret `{}` cannot be read or made: {error}", path.display())]
+    #[error(
+        "the secret `{}` cannot be read or made: {}; put the right one back, or move it away to \
+         get a new one, and everybody has to log in again",
+        path.display(),
+        in_words(error)
+    )]
     Secret { path: PathBuf, error: io::Error },
     #[error(
         "the secret `{}` is damaged (shorter than {} bytes): remove it to get a new one, and everybody has to log in again",
@@ -51,6 +64,23 @@ pub enum DataDirError {
         MIN_SECRET_BYTES
     )]
     SecretTooShort { path: PathBuf },
+}
+
+/// Says what the system says of a file, for whoever has to put it right.
+#[must_use]
+pub fn in_words(error: &io::Error) -> String {
+    let words = match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            "it, or what it lies in, is a file or a link that leads nowhere, not a folder"
+        }
+        io::ErrorKind::IsADirectory => "it is a folder, not a file",
+        io::ErrorKind::InvalidData => "it is not text",
+        io::ErrorKind::PermissionDenied => "this user may not read and write there",
+        io::ErrorKind::ReadOnlyFilesystem => "the disk takes no writes (it is mounted read-only)",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full",
+        _ => return error.to_string(),
+    };
+    words.to_owned()
 }
 
 /// A data folder that this process owns for as long as the value lives.
@@ -245,7 +275,12 @@ mod tests {
             let error = DataDir::open(&path).expect_err("no folder").to_string();
             assert!(error.contains(&*path.to_string_lossy()), "{error}");
             assert!(error.contains("--data-dir"), "{error}");
+            assert!(error.contains("not a folder"), "{error}");
         }
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).expect("writable");
+        let error = DataDir::open(&link).expect_err("no folder").to_string();
+        assert!(error.contains("a link that leads nowhere"), "{error}");
     }
 
     #[test]

@@ -6,15 +6,20 @@ mod body;
 mod caller;
 mod connection;
 pub mod demo;
+mod handshake;
 pub mod health;
 mod invites;
+mod listener;
 mod members;
 mod messages;
 mod middleware;
+mod origin;
+mod paced;
 mod page;
 mod problem;
 mod query;
 mod rooms;
+mod rules;
 mod socket;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,7 +32,7 @@ use actix_web::{
 };
 use ipnet::IpNet;
 
-pub use connection::accepted;
+pub use listener::serve;
 pub use middleware::{bound, finish};
 
 use crate::{

@@ -15,6 +15,7 @@ pub mod fanout;
 pub mod gateway;
 pub mod http;
 pub mod ids;
+pub mod json;
 pub mod limits;
 pub mod memberships;
 pub mod message;

@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -71,13 +71,15 @@ impl Limits {
         })
     }
 
-    /// Counts a WebSocket handshake of an address.
+    /// Counts a WebSocket handshake of an address, or of its network.
     ///
     /// # Errors
     /// The time after which there is room again.
     pub fn check_handshake(&self, addr: IpAddr) -> Result<(), Duration> {
         self.handshakes.as_ref().map_or(Ok(()), |bucket| {
-            bucket.check_key(&addr).map_err(wait::<DefaultClock>)
+            bucket
+                .check_key(&network(addr))
+                .map_err(wait::<DefaultClock>)
         })
     }
 
@@ -184,6 +186,17 @@ impl SocketLimits {
     }
 }
 
+/// Returns what stands for whoever has an address: of IPv6 the network of 64 bits, in which a
+/// single machine has any address it likes.
+#[must_use]
+pub fn network(addr: IpAddr) -> IpAddr {
+    const NETWORK: u128 = !0 << 64;
+    match addr.to_canonical() {
+        IpAddr::V6(addr) => Ipv6Addr::from_bits(addr.to_bits() & NETWORK).into(),
+        addr => addr,
+    }
+}
+
 fn quota(rate: Rate) -> Quota {
     let of = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
     Quota::per_second(of(rate.per_second)).allow_burst(of(rate.burst))
@@ -215,6 +228,24 @@ mod tests {
                 .is_err_and(|wait| wait > Duration::ZERO)
         );
         assert!(limits.check_send(UserId::random()).is_ok(), "another user");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let limits = Limits::new(LimitConfig {
+            handshakes_per_s: Some(1),
+            ..LimitConfig::default()
+        });
+        let check = |addr: &str, is_allowed: bool| {
+            let addr = addr.parse().expect("an address");
+            assert_eq!(limits.check_handshake(addr).is_ok(), is_allowed, "{addr}");
+        };
+        check("2001:db8::1", true);
+        check("2001:db8::1:2:3:4", false);
+        check("2001:db8:0:1::1", true);
+        check("192.0.2.1", true);
+        check("::ffff:192.0.2.1", false);
+        check("192.0.2.2", true);
     }
 
     #[test]

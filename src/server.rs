@@ -152,7 +152,10 @@ impl Running {
         let render = renderer(recorder, log.clone());
         let (gateway, bridge, metrics_addr) = match (gateway, config.gateway) {
             (Some(backends), Some(config)) => {
-                let metrics_addr = config.http.metrics_addr;
+                let metrics_addr = config
+                    .http
+                    .metrics_addr
+                    .map(|addr| (addr, config.http.metrics_may_move));
                 let (serving, addr) = Serving::start(base, backends, config).await?;
                 opened.addr = Some(addr);
                 let bridge = serving.gateway.bridge.clone();
@@ -161,7 +164,8 @@ impl Running {
             _ => (None, start_bridge(base, ServerId::random(), None), None),
         };
         let operators = if gateway.is_some() {
-            let listening = metrics_addr.map(|addr| listen::metrics(addr, render));
+            let listening =
+                metrics_addr.map(|(addr, may_move)| listen::metrics(addr, may_move, render));
             listening.transpose()?.map(|(handle, addr)| {
                 opened.metrics_addr = Some(addr);
                 handle

@@ -1,6 +1,6 @@
 //! `roomcast dev`: the whole system in one process.
 
-use std::rc::Rc;
+use std::{path::Path, rc::Rc};
 
 use clap::Args;
 use rustix::fs::Mode;
@@ -17,6 +17,9 @@ use crate::{
     data_dir::DataDir,
     server::{self, ServerConfig},
 };
+
+/// Less than a start needs.
+const LEAST_FREE_BYTES: u64 = 256 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
@@ -38,13 +41,16 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
         None => DataDir::ephemeral(),
     };
     // Held here, so that the lock and a temporary folder last until everything has stopped.
-    let dir = Rc::new(dir.map_err(anyhow::Error::new)?);
+    let folder = config.data_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let dir = dir.map_err(|error| blame_disk(error.into(), &folder))?;
+    let dir = Rc::new(dir);
     server::block_on(serve(Rc::clone(&dir), config.gateway))
 }
 
 async fn serve(dir: Rc<DataDir>, config: GatewayConfig) -> Result<(), Failure> {
     let banner = Banner::new(&dir);
-    let backends = Backends::embedded(&dir).await?;
+    let backends = Backends::embedded(&dir).await;
+    let backends = backends.map_err(|error| blame_disk(error, dir.path()))?;
     drop(dir);
     let config = ServerConfig {
         gateway: Some(config),
@@ -52,6 +58,19 @@ async fn serve(dir: Rc<DataDir>, config: GatewayConfig) -> Result<(), Failure> {
     };
     server::run(backends, config, |opened| banner.show(opened)).await?;
     Ok(())
+}
+
+/// On a full disk everything fails in words of its own: what is to be done stands before them.
+fn blame_disk(error: anyhow::Error, folder: &Path) -> anyhow::Error {
+    let is_full = rustix::fs::statvfs(folder)
+        .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_FREE_BYTES);
+    match is_full {
+        true => error.context(format!(
+            "the disk is full: make room where `{}` lies, and start again",
+            folder.display()
+        )),
+        false => error,
+    }
 }
 
 /// Each socket costs two descriptors; the usual soft limit is far below the hard one.

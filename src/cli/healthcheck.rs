@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::{
-    endpoint::Endpoint,
+    endpoint::{Endpoint, unanswered},
     failure::{Failure, print_line},
     flags::{Flags, ForProbe},
 };
@@ -41,6 +41,6 @@ async fn status(url: &str) -> anyhow::Result<u16> {
     let client = awc::Client::builder().timeout(TIMEOUT).disable_redirects();
     let answer = client.finish().get(url).send().await;
     // The error is not `Send`, so that its text alone can go on.
-    let answer = answer.map_err(|error| anyhow!("{url} does not answer: {error}"))?;
+    let answer = answer.map_err(|error| anyhow!("{}", unanswered(url, &error)))?;
     Ok(answer.status().as_u16())
 }

@@ -67,7 +67,12 @@ impl Signer {
             Subject::Id(id) => (self.store.user(*id).await?, id.to_string()),
             Subject::Email(email) => (self.store.user_by_email(email).await?, email.clone()),
         };
-        found.ok_or_else(|| anyhow!("no user `{name}` in this data folder"))
+        found.ok_or_else(|| {
+            anyhow!(
+                "no user `{name}` in this data folder: register first (POST /auth/register), or \
+                 name the right folder with --data-dir"
+            )
+        })
     }
 
     /// Returns who owns a room, or, where nobody does, who has been in it longest.

@@ -28,6 +28,8 @@ pub struct HttpConfig {
     pub bind_addr: SocketAddr,
     /// `METRICS_ADDR`; `None` for off.
     pub metrics_addr: Option<SocketAddr>,
+    /// Whether metrics may go to any free port when theirs is taken: in `dev`, unless it was set.
+    pub metrics_may_move: bool,
     /// `CORS_ORIGINS`; empty for the same origin only.
     pub cors_origins: Vec<String>,
     /// `TRUSTED_PROXIES`: networks whose `X-Forwarded-For` is believed.
@@ -116,6 +118,7 @@ impl HttpConfig {
         Some(Self {
             bind_addr: SocketAddr::new(ip?, port?),
             metrics_addr: metrics_addr?,
+            metrics_may_move: settings.is_dev_default(&keys::METRICS_ADDR),
             cors_origins: cors_origins?.unwrap_or_default(),
             trusted_proxies: trusted_proxies?.unwrap_or_default(),
         })

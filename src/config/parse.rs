@@ -9,6 +9,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use log::LevelFilter;
 use secrecy::SecretString;
 use url::{Host, Url};
 
@@ -308,20 +309,31 @@ pub fn redis_url(text: &str) -> Parsed<SecretString> {
 /// # Errors
 /// When it is no `http` URL.
 pub fn server_url(text: &str) -> Parsed<Url> {
-    let url = Url::parse(text.trim()).ok();
+    let text = text.trim();
+    let url = Url::parse(text).ok();
     url.filter(|url| url.scheme() == "http" && url.host_str().is_some())
         .ok_or_else(|| {
-            Invalid::new("must be a URL such as http://127.0.0.1:3000 (TLS is a proxy's work)")
+            let rule = match text.contains("://") {
+                false => "must begin with http://, such as http://127.0.0.1:3000",
+                true => "must be a URL such as http://127.0.0.1:3000 (TLS is a proxy's work)",
+            };
+            Invalid::new(rule)
         })
 }
 
 /// Reads which log lines are written.
 ///
 /// # Errors
-/// When `env_logger` would not take it.
+/// When `env_logger` would not take it, or would take a mistyped level for a target and write
+/// nothing else.
 pub fn log_filter(text: &str) -> Parsed<String> {
-    let checked = env_filter::Builder::new().try_parse(text).is_ok();
-    checked
+    let is_valid = env_filter::Builder::new().try_parse(text).is_ok();
+    let directives = text.split('/').next().unwrap_or_default();
+    let is_clear = |directive: &str| {
+        let is_target = directive.contains('=') || directive.starts_with("roomcast");
+        is_target || directive.parse::<LevelFilter>().is_ok()
+    };
+    (is_valid && items(directives).all(is_clear))
         .then(|| text.to_owned())
         .ok_or_else(|| Invalid::new("must be a log filter such as `info` or `warn,roomcast=debug`"))
 }

@@ -149,6 +149,14 @@ impl Settings {
         Some(Value::new(text, Source::Default))
     }
 
+    /// Returns whether nobody set it, in `dev`.
+    #[must_use]
+    pub fn is_dev_default(&self, key: &Key) -> bool {
+        let value = self.find(key);
+        let is_default = value.is_none_or(|value| value.source == Source::Default);
+        self.mode == Mode::Dev && is_default
+    }
+
     /// Reads a setting that has to have a value; `None` says that a problem was noted.
     pub fn read<T>(
         &mut self,

@@ -20,7 +20,7 @@ const MODE: u32 = 0o600;
 /// Reads the secret, or makes it where there is none.
 pub(super) fn open(path: &Path) -> Result<SecretString, DataDirError> {
     match fs::metadata(path) {
-        Ok(found) => tighten(path, &found.permissions()),
+        Ok(found) if found.is_file() => tighten(path, &found.permissions()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make(path).map_err(|error| DataDirError::Secret {
                 path: path.to_owned(),
@@ -28,7 +28,7 @@ pub(super) fn open(path: &Path) -> Result<SecretString, DataDirError> {
             })?;
         }
         // Reading says what is wrong.
-        Err(_) => {}
+        Ok(_) | Err(_) => {}
     }
     read(path)
 }
@@ -122,7 +122,14 @@ mod tests {
         }
         fs::write(&path, [0xff; 40]).expect("writable");
         let error = open(&path).expect_err("no text").to_string();
-        assert!(error.contains("cannot be read"), "{error}");
+        assert!(
+            error.contains("it is not text; put the right one back"),
+            "{error}"
+        );
+        fs::remove_file(&path).expect("ours");
+        fs::create_dir(&path).expect("ours");
+        let error = open(&path).expect_err("no file").to_string();
+        assert!(error.contains("it is a folder, not a file"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,12 @@ use actix_web::{
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-use super::{body::Body, caller::Caller, client_addr, only, read};
+use super::{
+    body::Body,
+    caller::Caller,
+    client_addr, only, read,
+    rules::{bytes, chars},
+};
 use crate::{
     auth::{Attempt, Identity, IssuedToken, MAX_EMAIL_BYTES, unauthenticated},
     clock::Timestamp,
@@ -68,13 +73,13 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
 struct Registration {
-    #[garde(email, length(bytes, max = MAX_EMAIL_BYTES))]
+    #[garde(email, custom(bytes(0..=MAX_EMAIL_BYTES)))]
     email: String,
-    #[garde(length(bytes, min = MIN_PASSWORD_BYTES, max = MAX_PASSWORD_BYTES), custom(no_nul))]
+    #[garde(custom(bytes(MIN_PASSWORD_BYTES..=MAX_PASSWORD_BYTES)), custom(no_nul))]
     password: String,
     #[garde(
         rename("displayName"),
-        inner(length(chars, min = 1, max = MAX_NAME_CHARS), custom(no_nul))
+        inner(custom(chars(1..=MAX_NAME_CHARS)), custom(no_nul))
     )]
     display_name: Option<String>,
 }
@@ -94,7 +99,7 @@ struct Credentials {
 struct PasswordChange {
     #[garde(skip)]
     current: String,
-    #[garde(length(bytes, min = MIN_PASSWORD_BYTES, max = MAX_PASSWORD_BYTES), custom(no_nul))]
+    #[garde(custom(bytes(MIN_PASSWORD_BYTES..=MAX_PASSWORD_BYTES)), custom(no_nul))]
     new: String,
 }
 

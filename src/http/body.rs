@@ -7,11 +7,13 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use garde::Validate;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 use tokio::time::timeout;
 
 use super::MAX_BODY_BYTES;
-use crate::error::{ApiError, Code};
+use crate::{
+    error::{ApiError, Code},
+    json::{self, Fault},
+};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(8);
@@ -108,30 +110,14 @@ async fn read(mut payload: Payload) -> Result<Bytes, ApiError> {
 }
 
 fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, ApiError> {
-    // serde would take an array for an object, field by field.
-    if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(ApiError::field("", "must be an object"));
-    }
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        refuse(&path, &error.into_inner())
+    let value: T = json::read_object(body).map_err(|fault| match fault {
+        Fault::Value(field) => ApiError::validation(vec![field]),
+        Fault::Syntax(why) => {
+            ApiError::with_detail(Code::InvalidJson, format!("the body is not JSON: {why}"))
+        }
     })?;
-    json.end().map_err(|error| refuse("", &error))?;
     value.validate()?;
     Ok(value)
-}
-
-fn refuse(path: &str, error: &serde_json::Error) -> ApiError {
-    match error.classify() {
-        Category::Data => {
-            let text = error.to_string();
-            let message = text.split(" at line ").next().unwrap_or(&text);
-            let path = if path == "." { "" } else { path };
-            ApiError::field(path, message)
-        }
-        _ => ApiError::with_detail(Code::InvalidJson, format!("the body is not JSON: {error}")),
-    }
 }
 
 #[cfg(test)]
@@ -145,6 +131,16 @@ mod tests {
         #[garde(length(chars, min = 1, max = 3))]
         #[serde(default)]
         name: String,
+        #[garde(skip)]
+        #[serde(default)]
+        kind: Kind,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        #[default]
+        Plain,
     }
 
     #[test]
@@ -172,13 +168,20 @@ mod tests {
         check("null", Code::ValidationFailed, Some(""));
         check(r#"["abc"]"#, Code::ValidationFailed, Some(""));
         check(r#"{"name":1}"#, Code::ValidationFailed, Some("name"));
+        check(
+            r#"{"name":"x","kind":null}"#,
+            Code::ValidationFailed,
+            Some("kind"),
+        );
+        check(
+            r#"{"name":"x","kind":5}"#,
+            Code::ValidationFailed,
+            Some("kind"),
+        );
         check(r#"{"name":"four"}"#, Code::ValidationFailed, Some("name"));
         check("{}", Code::ValidationFailed, Some("name"));
-        assert_eq!(
-            parse::<Named>(br#"{"name":"abc","more":1}"#)
-                .expect("fine")
-                .name,
-            "abc"
-        );
+        let body = br#"{"name":"abc","kind":"plain","more":1}"#;
+        let named = parse::<Named>(body).expect("fine");
+        assert!(named.name == "abc" && matches!(named.kind, Kind::Plain));
     }
 }

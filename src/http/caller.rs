@@ -27,9 +27,14 @@ impl FromRequest for Caller {
     }
 }
 
-/// Returns the token of an `Authorization` header; an empty one for another scheme.
+/// Returns the token of the `Authorization` header; an empty one for another scheme, and for two
+/// headers, of which a proxy may have judged the other.
 pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?;
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    let value = values.next()?;
+    if values.next().is_some() {
+        return Some("");
+    }
     let parts = value.to_str().unwrap_or_default().split_once(' ');
     let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     Some(token.map_or("", |(_, token)| token.trim()))

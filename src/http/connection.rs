@@ -1,21 +1,21 @@
-//! One TCP connection: prepared when it is accepted, hung up when it drips.
+//! One TCP connection: prepared when it is accepted, hung up when it drips or does not read.
 //!
 //! actix-http limits the time for the first request's head alone; after it, a head may drip in
-//! for ever. Here a connection that has no request for a while is closed, whatever it says.
+//! for ever. Here a connection that has no request for a while is closed, whatever it says, and so
+//! is one that takes no answer. When it is read at all is for [`may_read`](Connection::may_read)
+//! to say, which [`PacedStream`](super::paced::PacedStream) asks.
 
 use std::{
-    any::Any,
     cell::{Cell, RefCell},
+    io,
     net::Shutdown,
     rc::{Rc, Weak},
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
-use actix_web::{
-    dev::Extensions,
-    rt::{self, net::TcpStream, task::JoinHandle, time::sleep},
-};
+use actix_web::rt::{self, net::TcpStream, task::JoinHandle, time::sleep};
 use socket2::{SockRef, Socket};
 
 /// The kernel's send buffer of a connection, in bytes; it keeps twice that. A peer that does not
@@ -29,44 +29,28 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(12);
 /// is kept alive.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// How long a peer may take nothing of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A connection as its requests see it, by `conn_data::<Rc<Connection>>()`.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// A second handle, to act on the socket under who owns it.
-    socket: Arc<Socket>,
-    /// Requests that have no answer yet.
+    /// A second handle, to act on the socket under who owns it; `None` when there was none left.
+    socket: Option<Arc<Socket>>,
+    /// Requests that have no answer yet, or one that is not written yet.
     requests: Cell<u32>,
     /// When the last answer was made, or when the connection was accepted.
     idle_since: Cell<Instant>,
-    /// Hangs up when it is idle; none once it carries a WebSocket, which has its own time limits.
+    /// It carries a WebSocket, which has its own limits.
+    upgraded: Cell<bool>,
+    /// Hangs up when it is idle; none once it carries a WebSocket.
     watch: RefCell<Option<JoinHandle<()>>>,
-}
-
-/// Prepares a connection when it is accepted.
-pub fn accepted(connection: &dyn Any, extensions: &mut Extensions) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
-        return;
-    };
-    let socket = SockRef::from(stream);
-    let prepared = socket
-        .set_send_buffer_size(SEND_BUFFER_BYTES)
-        .and_then(|()| socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT)))
-        .and_then(|()| socket.try_clone());
-    match prepared {
-        Ok(socket) => {
-            let connection = Rc::new(Connection {
-                socket: Arc::new(socket),
-                requests: Cell::new(0),
-                idle_since: Cell::new(Instant::now()),
-                watch: RefCell::default(),
-            });
-            let watching = rt::spawn(watch(Rc::downgrade(&connection)));
-            connection.watch.replace(Some(watching));
-            extensions.insert(connection);
-        }
-        // The peer may have gone already; or descriptors have run out, which is worth a line.
-        Err(error) => log::warn!(error:%; "a connection was not prepared"),
-    }
+    /// The request that is answered reads its body.
+    wants_body: Cell<bool>,
+    /// Since when the peer takes nothing of what is written.
+    blocked_since: Cell<Option<Instant>>,
+    /// Who reads, and was told to wait.
+    reader: RefCell<Option<Waker>>,
 }
 
 /// Hangs up when the connection has been idle for too long; ends with it.
@@ -77,29 +61,112 @@ async fn watch(connection: Weak<Connection>) {
 }
 
 impl Connection {
-    /// Returns the second handle of the socket.
-    pub(super) fn socket(&self) -> Arc<Socket> {
-        Arc::clone(&self.socket)
+    /// Prepares a connection that was accepted, and watches it from then on.
+    pub(super) fn prepare(stream: &TcpStream) -> Rc<Self> {
+        let connection = Rc::new(Self {
+            socket: second_handle(stream).map(Arc::new),
+            requests: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            upgraded: Cell::new(false),
+            watch: RefCell::default(),
+            wants_body: Cell::new(false),
+            blocked_since: Cell::new(None),
+            reader: RefCell::default(),
+        });
+        let watching = rt::spawn(watch(Rc::downgrade(&connection)));
+        connection.watch.replace(Some(watching));
+        connection
     }
 
-    /// Notes that a request's head is whole; dropping the result notes that it was answered.
+    /// Returns the second handle of the socket.
+    pub(super) fn socket(&self) -> Option<Arc<Socket>> {
+        self.socket.clone()
+    }
+
+    /// Notes that a request's head is whole; dropping the result notes that its answer is written.
     pub(super) fn begin(self: Rc<Self>) -> Answering {
         self.requests.set(self.requests.get() + 1);
         Answering(self)
     }
 
-    /// Returns how long it may still be idle; `None` when it was hung up.
+    /// Notes whether the request that is answered reads its body.
+    pub(super) fn set_wants_body(&self, wants_body: bool) {
+        self.wants_body.set(wants_body);
+        self.wake_reader();
+    }
+
+    /// Returns whether it carries a WebSocket.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.get()
+    }
+
+    /// Returns whether more may be read: nothing but what the request under way asks for, and
+    /// nothing at all while the peer does not read.
+    pub(super) fn may_read(&self) -> bool {
+        let is_wanted = self.requests.get() == 0 || self.wants_body.get();
+        is_wanted && self.blocked_since.get().is_none()
+    }
+
+    /// Wakes who reads when that may have changed.
+    pub(super) fn wake_to_read(&self, reader: &Waker) {
+        self.reader.replace(Some(reader.clone()));
+    }
+
+    /// Notes that the peer has taken something.
+    pub(super) fn moved(&self) {
+        if self.blocked_since.take().is_some() {
+            self.wake_reader();
+        }
+    }
+
+    /// Notes that the peer takes nothing at the moment.
+    pub(super) fn blocked(&self) {
+        if self.blocked_since.get().is_none() {
+            self.blocked_since.set(Some(Instant::now()));
+        }
+    }
+
+    fn wake_reader(&self) {
+        let reader = self.reader.take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Returns how long it may go on as it is; `None` when it was shut down.
     fn time_left(&self) -> Option<Duration> {
+        if let Some(since) = self.blocked_since.get() {
+            let left = WRITE_TIMEOUT.checked_sub(since.elapsed());
+            return left.or_else(|| self.shut_down(Shutdown::Both));
+        }
         if self.requests.get() > 0 {
             return Some(IDLE_TIMEOUT);
         }
         let left = IDLE_TIMEOUT.checked_sub(self.idle_since.get().elapsed());
-        if left.is_none() {
-            // An answer under way is still written; nothing more is read.
-            let _ = self.socket.shutdown(Shutdown::Read);
-        }
-        left
+        // An answer under way is still written; nothing more is read.
+        left.or_else(|| self.shut_down(Shutdown::Read))
     }
+
+    fn shut_down(&self, how: Shutdown) -> Option<Duration> {
+        // The peer may have gone first.
+        let _ = self.socket.as_ref().map(|socket| socket.shutdown(how));
+        None
+    }
+}
+
+/// Sets a socket up; `None` leaves the connection without what needs a handle of its own.
+fn second_handle(stream: &TcpStream) -> Option<Socket> {
+    let socket = SockRef::from(stream);
+    let prepared = || -> io::Result<Socket> {
+        socket.set_tcp_nodelay(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+        socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?;
+        socket.try_clone()
+    };
+    // The peer may have gone already; or descriptors have run out, which is worth a line.
+    prepared()
+        .inspect_err(|error| log::warn!(error:%; "a connection was not prepared"))
+        .ok()
 }
 
 /// A request that is being answered.
@@ -109,9 +176,12 @@ pub(super) struct Answering(Rc<Connection>);
 impl Answering {
     /// The answer makes a WebSocket of the connection.
     pub(super) fn upgrade(&self) {
+        self.0.upgraded.set(true);
+        // A socket that does nothing keeps no memory for it.
         if let Some(watching) = self.0.watch.take() {
             watching.abort();
         }
+        self.0.wake_reader();
     }
 }
 
@@ -119,5 +189,6 @@ impl Drop for Answering {
     fn drop(&mut self) {
         self.0.requests.set(self.0.requests.get() - 1);
         self.0.idle_since.set(Instant::now());
+        self.0.wake_reader();
     }
 }

@@ -14,7 +14,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use super::{accounts::Grant, body::OptionalBody, only, page, read};
+use super::{accounts::Grant, body::OptionalBody, only, origin, page, read};
 use crate::{
     error::{ApiError, Code},
     gateway::{Gateway, OrUnavailable},
@@ -96,6 +96,10 @@ async fn begin(
     OptionalBody(new): OptionalBody<NewSession>,
 ) -> Result<HttpResponse, ApiError> {
     let demo = find(&gateway, &request)?;
+    // A page of elsewhere that is open in the same browser is not who sits at the machine.
+    if origin::is_foreign(&request) {
+        return Err(ApiError::new(Code::NotFound));
+    }
     let cast = demo.cast.get_or_try_init(|| prepare(&gateway.store)).await;
     let cast = cast.or_unavailable()?;
     let at = match new.user {

@@ -19,7 +19,12 @@ use actix_web::{
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{MAX_BODY_BYTES, connection::Connection, problem};
+use super::{
+    MAX_BODY_BYTES,
+    connection::Connection,
+    paced::{AnswerBody, want_body},
+    problem,
+};
 use crate::error::{ApiError, Code};
 
 /// No answer takes longer.
@@ -39,9 +44,9 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form
 /// # Errors
 /// When nothing inside made an answer: the error carries one, as finished as any other.
 pub async fn finish<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+) -> Result<ServiceResponse<AnswerBody>, Error> {
     let began = Instant::now();
     let request_id = request_id(request.headers());
     let line = format!(
@@ -49,8 +54,13 @@ pub async fn finish<B: MessageBody + 'static>(
         request.method(),
         request.match_pattern().unwrap_or_default()
     );
-    let connection = request.request().conn_data::<Rc<Connection>>();
-    let answering = connection.map(|connection| Rc::clone(connection).begin());
+    let connection = request.request().conn_data::<Rc<Connection>>().cloned();
+    let answering = connection.clone().map(Connection::begin);
+    if let Some(connection) = connection
+        && has_body(request.headers())
+    {
+        want_body(&mut request, connection);
+    }
     // An error is an answer too, made without the request.
     let mut answered = match next.call(request).await {
         Ok(response) => Ok(in_our_shape(response)),
@@ -62,13 +72,16 @@ pub async fn finish<B: MessageBody + 'static>(
     };
     finish_headers(headers, &request_id);
     if status == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(answering) = answering
+        && let Some(answering) = &answering
     {
         answering.upgrade();
     }
     let (status, ms) = (status.as_u16(), began.elapsed().as_millis() as u64);
     log::debug!(request:% = request_id, status = status, ms = ms; "{line}");
-    answered.map_err(|response| InternalError::from_response("unanswered", response).into())
+    match answered {
+        Ok(response) => Ok(response.map_body(|_, body| AnswerBody::new(body, answering))),
+        Err(response) => Err(InternalError::from_response("unanswered", response).into()),
+    }
 }
 
 /// Bounds every request's declared length and time. Inside of CORS, for a browser shows a script
@@ -92,14 +105,14 @@ pub async fn bound<B: MessageBody + 'static>(
 }
 
 /// Gives a refusal of the framework our body; what else its headers say holds.
-fn in_our_shape<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+fn in_our_shape<B: MessageBody + 'static>(response: ServiceResponse<B>) -> ServiceResponse {
     let Some(error) = problem::translate(response.response()) else {
-        return response.map_into_left_body();
+        return response.map_into_boxed_body();
     };
     let (request, response) = response.into_parts();
     let mut answer = problem::answer(&error);
     keep_headers(response.headers(), &mut answer);
-    ServiceResponse::new(request, answer).map_into_right_body()
+    ServiceResponse::new(request, answer)
 }
 
 fn in_our_error_shape(error: &Error) -> HttpResponse {
@@ -126,6 +139,11 @@ fn declared_length(headers: &HeaderMap) -> u64 {
     let length = headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok());
     length.and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+/// Returns whether a body follows a request's head.
+pub(super) fn has_body(headers: &HeaderMap) -> bool {
+    declared_length(headers) > 0 || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn request_id(headers: &HeaderMap) -> String {

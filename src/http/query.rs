@@ -5,12 +5,13 @@ use std::{
     str::FromStr,
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, error::QueryPayloadError, web};
 use serde::de::DeserializeOwned;
 
 use crate::{
     error::ApiError,
     ids::{RoomId, UserId},
+    json,
 };
 
 /// Rows of a page when the request does not say.
@@ -62,8 +63,20 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let parsed = web::Query::<T>::from_query(request.query_string());
         let parsed = parsed.map(|query| Self(query.into_inner()));
-        ready(parsed.map_err(|error| ApiError::field("query", error.to_string())))
+        ready(parsed.map_err(|error| refusal(&error)))
     }
+}
+
+fn refusal(error: &QueryPayloadError) -> ApiError {
+    let said = match error {
+        QueryPayloadError::Deserialize(error) => error.to_string(),
+        other => other.to_string(),
+    };
+    let mut field = json::explain("", &said);
+    if field.path.is_empty() {
+        "query".clone_into(&mut field.path);
+    }
+    ApiError::validation(vec![field])
 }
 
 /// Reads `limit`.

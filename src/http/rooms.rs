@@ -16,6 +16,7 @@ use super::{
     only,
     query::{self, InRoom, Query},
     read,
+    rules::chars,
 };
 use crate::{
     clock::Timestamp,
@@ -59,7 +60,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[derive(Default, Deserialize, Validate)]
 #[serde(default)]
 struct NewRoom {
-    #[garde(length(chars, min = 1, max = MAX_NAME_CHARS), custom(no_nul))]
+    #[garde(custom(chars(1..=MAX_NAME_CHARS)), custom(no_nul))]
     name: String,
     #[garde(skip)]
     visibility: Visibility,

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
-    error::{ApiError, Code},
+    error::{ApiError, Code, FieldError},
     ids::{ClientMsgId, MessageId, RoomId, Seq},
+    json::{self, Fault},
     message::{MessageType, check_content},
 };
 
@@ -15,7 +16,7 @@ const MAX_REQUEST_ID_CHARS: usize = 128;
 
 /// A client's own name for a request, echoed in the reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a string or a number")]
 pub enum RequestId {
     Text(String),
     Number(serde_json::Number),
@@ -112,11 +113,34 @@ impl From<ClientMessageType> for MessageType {
 
 /// A message to be sent, on WebSocket.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(from = "FlatSendMessage")]
 pub struct SendMessage {
     pub room_id: RoomId,
-    #[serde(flatten)]
     pub draft: Draft,
+}
+
+/// As it is on the wire: a flattened draft would lose the name of the field that is wrong.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FlatSendMessage {
+    room_id: RoomId,
+    client_msg_id: ClientMsgId,
+    #[serde(default)]
+    r#type: ClientMessageType,
+    content: String,
+}
+
+impl From<FlatSendMessage> for SendMessage {
+    fn from(flat: FlatSendMessage) -> Self {
+        Self {
+            room_id: flat.room_id,
+            draft: Draft {
+                client_msg_id: flat.client_msg_id,
+                r#type: flat.r#type,
+                content: flat.content,
+            },
+        }
+    }
 }
 
 /// A message to be sent, without its room: the body of REST's `POST /rooms/{roomId}/messages`.
@@ -173,12 +197,8 @@ struct Envelope<'a> {
 /// # Errors
 /// [`BadRequest`] says how the client is answered.
 pub fn parse(text: &str) -> Result<Request, BadRequest> {
-    // serde would take an array for an object, field by field.
-    if text.trim_start().starts_with('[') {
-        let error = ApiError::with_detail(Code::BadFrame, "a frame must be an object");
-        return Err(BadRequest::Frame { id: None, error });
-    }
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|e| bad_frame(text, &e))?;
+    let envelope = json::read_object(text.as_bytes());
+    let envelope: Envelope<'_> = envelope.map_err(|fault| bad_frame(text, fault))?;
     let id = envelope.id;
     if matches!(&id, Some(RequestId::Text(id)) if id.chars().count() > MAX_REQUEST_ID_CHARS) {
         let error = ApiError::with_detail(Code::BadFrame, "id is too long");
@@ -221,29 +241,27 @@ fn parse_event(event: &str, data: &str) -> Result<ClientEvent, ApiError> {
 }
 
 fn read<T: DeserializeOwned>(data: &str) -> Result<T, ApiError> {
-    serde_json::from_str(data).map_err(|e| ApiError::field("data", without_place(&e)))
+    json::read_object(data.as_bytes()).map_err(|fault| match fault {
+        Fault::Value(field) => ApiError::validation(vec![field]),
+        // It was JSON when the frame was read: only halves of surrogate pairs were not looked at.
+        Fault::Syntax(_) => ApiError::field("data", "must be Unicode text throughout"),
+    })
 }
 
-/// A frame is one line to its sender: where in it serde stopped helps nobody.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
-}
-
-fn bad_frame(text: &str, error: &serde_json::Error) -> BadRequest {
+fn bad_frame(text: &str, fault: Fault) -> BadRequest {
     #[derive(Deserialize)]
     struct OnlyId {
         id: RequestId,
     }
-    let id = serde_json::from_str(text).ok().map(|only: OnlyId| only.id);
-    let code = match error.classify() {
-        serde_json::error::Category::Data => Code::BadFrame,
-        _ => Code::InvalidJson,
+    let id = json::read_object(text.as_bytes());
+    let id = id.ok().map(|only: OnlyId| only.id);
+    let error = match fault {
+        Fault::Syntax(why) => ApiError::with_detail(Code::InvalidJson, why),
+        Fault::Value(FieldError { path, message }) => {
+            let what = if path.is_empty() { "a frame" } else { &path };
+            ApiError::with_detail(Code::BadFrame, format!("{what} {message}"))
+        }
     };
-    let error = ApiError::with_detail(code, without_place(error));
     BadRequest::Frame { id, error }
 }
 
@@ -342,6 +360,58 @@ mod tests {
             outcome(r#"{"event":"sendMessage","data":{"clientMsgId":["x"]}}"#),
             "send VALIDATION_FAILED None"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_in_plain_words() {
+        let check = |text: &str, expected: &str| {
+            let (Err(BadRequest::Frame { error, .. })
+            | Err(BadRequest::Refused { error, .. })
+            | Err(BadRequest::Send { error, .. })) = parse(text)
+            else {
+                panic!("{text} is taken");
+            };
+            assert_eq!(error.detail, expected, "{text}");
+        };
+        check("null", "a frame must be an object");
+        check("[1]", "a frame must be an object");
+        check("{}", "event is missing");
+        check(r#"{"event":1}"#, "event must be a string");
+        check(
+            r#"{"event":"heartbeat","id":{}}"#,
+            "id must be a string or a number",
+        );
+        check(
+            r#"{"event":"heartbeat","event":"heartbeat"}"#,
+            "event is given twice",
+        );
+        let with = |event: &str, data: &str| format!(r#"{{"event":"{event}","data":{data}}}"#);
+        let uuid = "must be a UUID of 36 characters";
+        check(
+            &with("joinRoom", r#"{"roomId":"x"}"#),
+            &format!("roomId: {uuid}"),
+        );
+        check(&with("joinRoom", "{}"), "roomId: is missing");
+        let join = |after: &str| format!(r#"{{"roomId":"{ROOM}","after":{after}}}"#);
+        check(
+            &with("joinRoom", &join("-1")),
+            "after: must be a message id or a seq",
+        );
+        let send = |field: &str| format!(r#"{{"roomId":"{ROOM}",{field}}}"#);
+        check(
+            &with("sendMessage", &send(r#""clientMsgId":"x","content":"x""#)),
+            &format!("clientMsgId: {uuid}"),
+        );
+        let of = |kind: &str| {
+            send(&format!(
+                r#""clientMsgId":"{ROOM}","content":"x","type":{kind}"#
+            ))
+        };
+        check(
+            &with("sendMessage", &of(r#""SYSTEM""#)),
+            "type: must be `TEXT` or `IMAGE`",
+        );
+        check(&with("sendMessage", &of("5")), "type: must be a string");
     }
 
     #[test]

@@ -215,7 +215,8 @@ fn tools_tell_when_no_server_answers() {
     let port = free.local_addr().expect("an address").port().to_string();
     drop(free);
     let cli = Cli::new().env("PORT", &port);
-    assert_refused(&cli.run(&["healthcheck"]), 1, &[&port, "does not answer"]);
+    let expected: &[&str] = &[&port, "does not answer", "start a server", "--url"];
+    assert_refused(&cli.run(&["healthcheck"]), 1, expected);
     let room = uuid();
     let output = Cli::new().run(&[
         "tail",
@@ -225,7 +226,11 @@ fn tools_tell_when_no_server_answers() {
         "--url",
         &format!("http://127.0.0.1:{port}"),
     ]);
-    assert_refused(&output, 1, &[&port, "does not answer"]);
+    assert_refused(&output, 1, expected);
+    let output = Cli::new().run(&["healthcheck", "--url", "127.0.0.1:3000"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    assert!(text.contains("--url  must begin with http://"), "{text}");
 }
 
 #[actix_web::test]
@@ -240,10 +245,10 @@ async fn a_port_that_is_taken_is_named_with_its_setting() {
         "--rust-log",
         "warn",
     ]);
-    assert_refused(&output, 1, &[&port, "PORT"]);
+    assert_refused(&output, 1, &[&port, "PORT", "--port"]);
     let addr = server.host().to_owned();
     let output = Cli::new().run(&["--port", "0", "--metrics-addr", &addr, "--rust-log", "warn"]);
-    assert_refused(&output, 1, &[&addr, "METRICS_ADDR"]);
+    assert_refused(&output, 1, &[&addr, "METRICS_ADDR", "--metrics-addr"]);
     // An address of documentation, which no machine has.
     let output = Cli::new().run(&[
         "--bind-addr",
@@ -256,6 +261,47 @@ async fn a_port_that_is_taken_is_named_with_its_setting() {
         "warn",
     ]);
     assert_refused(&output, 1, &["192.0.2.1", "BIND_ADDR"]);
+}
+
+#[test]
+fn metrics_move_when_another_server_has_their_usual_port() {
+    // Where this fails, something else has the port, which is what the test needs.
+    let usual = TcpListener::bind("127.0.0.1:9464");
+    let cli = Cli::new();
+    let mut command = cli.command(&["dev", "--port", "0", "--rust-log", "warn"]);
+    let mut server = Process::start(command.stderr(Stdio::piped()));
+    let lines = BufReader::new(server.0.stderr.take().expect("piped")).lines();
+    let lines: Vec<String> = lines
+        .map_while(Result::ok)
+        .take_while(|line| !line.contains("Ctrl-C"))
+        .collect();
+    let metrics = lines.iter().find(|line| line.contains("/metrics"));
+    let metrics = metrics.unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(!metrics.contains(":9464/"), "{metrics}");
+    assert!(lines[0].contains("they get a free port"), "{lines:?}");
+    server.end(Signal::SIGTERM);
+    drop(usual);
+}
+
+#[actix_web::test]
+async fn what_lies_in_the_way_of_a_file_is_named() {
+    let mut server = TestServer::start().await;
+    server.signal(Signal::SIGTERM);
+    server.ended(PATIENCE).await;
+    let folder = server.data_dir();
+    for (name, expected) in [
+        ("jwt.secret", "put the right one back"),
+        ("log.mark", "log.mark"),
+        ("log.sqlite3", "log.sqlite3"),
+    ] {
+        let (file, aside) = (folder.join(name), folder.join("aside"));
+        fs::rename(&file, &aside).expect("ours");
+        fs::create_dir(&file).expect("ours");
+        let output = Cli::new().run(&["--data-dir", path(&folder), "--port", "0"]);
+        assert_refused(&output, 1, &["it is a folder, not a file", expected]);
+        fs::remove_dir(&file).expect("ours");
+        fs::rename(&aside, &file).expect("ours");
+    }
 }
 
 #[actix_web::test]
@@ -397,7 +443,7 @@ async fn a_token_signed_beside_the_server_counts() {
     assert!((80..=90).contains(&left_s), "{left_s}");
     client.close().await;
     let unknown = Cli::new().run(&["token", "nobody@example.com", "--data-dir", path(&data_dir)]);
-    assert_refused(&unknown, 1, &["no user", "nobody@example.com"]);
+    assert_refused(&unknown, 1, &["no user", "nobody@example.com", "register"]);
     let env = Cli::new().env("ROOMCAST_DATA_DIR", data_dir.display());
     assert_eq!(env.run(&["token", &ann.email]).status.code(), Some(0));
 }
@@ -598,6 +644,7 @@ async fn tail_tells_what_is_not_for_it() {
     let nowhere = uuid();
     let data_dir = server.data_dir();
     check(&[&nowhere, "--data-dir", path(&data_dir)], &["no room"]);
+    check(&[&room], &["no token is given (--token"]);
     check(
         &[&room, "--json", "-n", "0", "--token", &bob.token],
         &["ROOM_NOT_FOUND"],

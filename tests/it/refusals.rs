@@ -205,3 +205,31 @@ async fn who_left_cannot_send_any_more() {
         fails(&mut socket, &draft(&room, "x").to_string(), "NOT_MEMBER").await;
     }
 }
+
+#[tokio::test]
+async fn a_value_of_a_wrong_type_is_named_and_is_still_json() {
+    let server = TestServer::start().await;
+    let ada = server.user("ada").await;
+    let room = ada.room("open").await;
+    let check = async |path: &str, body: Value, field: &str| {
+        let answer = ada.post(path, body).await.refused(400, "VALIDATION_FAILED");
+        assert_eq!(answer.body["errors"][0]["path"], field, "{:?}", answer.body);
+        let text = answer.body.to_string();
+        for internal in ["struct", "enum", "deserialize", "u64"] {
+            assert!(!text.contains(internal), "{text}");
+        }
+    };
+    for value in [json!(null), json!(5), json!([])] {
+        let body = json!({ "name": "x", "visibility": value });
+        check("/rooms", body, "visibility").await;
+        let body = json!({ "clientMsgId": uuid(), "content": "x", "type": value });
+        check(&format!("/rooms/{room}/messages"), body, "type").await;
+    }
+    let body = json!({ "email": "a@example.com", "password": "short" });
+    let answer = ada.post("/auth/register", body).await;
+    assert!(
+        answer.body.to_string().contains("8 to 71 bytes"),
+        "{:?}",
+        answer.body
+    );
+}

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::super::signing::{Signer, Subject};
@@ -52,7 +53,10 @@ impl Credentials {
                 subject,
                 tokens,
             } => {
-                let signer = Signer::open(data_dir, tokens).await?;
+                let signer = Signer::open(data_dir, tokens).await;
+                let signer = signer.context(
+                    "no token is given (--token, ROOMCAST_TOKEN), and none can be signed here",
+                )?;
                 let token = sign(&signer, subject.as_ref(), room_id, tokens).await;
                 signer.close().await;
                 token

@@ -6,7 +6,10 @@ use awc::{Client, ClientResponse, http::StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{super::endpoint::Endpoint, trouble::Trouble};
+use super::{
+    super::endpoint::{Endpoint, unanswered},
+    trouble::Trouble,
+};
 use crate::ids::{MessageId, RoomId, UserId};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,7 +82,7 @@ impl Rest {
         let mut answer = request
             .send()
             .await
-            .map_err(|error| Trouble::passing(format!("{url} does not answer: {error}")))?;
+            .map_err(|error| Trouble::passing(unanswered(&url, &error)))?;
         if !answer.status().is_success() {
             let detail = detail(&mut answer).await;
             return Err(refusal(answer.status(), &detail));

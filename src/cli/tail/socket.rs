@@ -16,7 +16,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::trouble::Trouble;
+use super::{super::endpoint::unanswered, trouble::Trouble};
 use crate::protocol::{HEARTBEAT_TIMEOUT, close::CloseCode};
 
 /// How long a handshake may take.
@@ -96,7 +96,8 @@ impl Socket {
 fn handshake_trouble(url: &str, error: &Error) -> Trouble {
     match error {
         Error::Http(answer) if answer.status() == StatusCode::UNAUTHORIZED => Trouble::lasting(
-            "the server refuses the token: it is invalid, expired, or of another server",
+            "the server refuses the token: it is invalid, expired, or of another server; give one of this \
+             server's own with --token",
         ),
         Error::Http(answer) => {
             let why = format!("{url} answers {}", answer.status());
@@ -106,7 +107,7 @@ fn handshake_trouble(url: &str, error: &Error) -> Trouble {
                 false => Trouble::lasting(why),
             }
         }
-        error => Trouble::passing(format!("{url} cannot be reached: {error}")),
+        error => Trouble::passing(unanswered(url, error)),
     }
 }
 

@@ -7,7 +7,7 @@ use diesel::{SqliteConnection, connection::SimpleConnection, result::Error};
 
 use super::{
     Expected,
-    files::Files,
+    files::{Files, Witness},
     mark::{Ends, Mark},
     refusal::OpenError,
     rows::{self, DeadLetterRow, Meta, RowError},
@@ -68,6 +68,7 @@ enum Failure {
 pub(super) struct LogFile {
     db: SqliteConnection,
     mark: Mark,
+    witness: Witness,
     meta: Meta,
     ends: Ends,
     /// Whether what is on the disk is what we think; if not, nothing is written but the recovery.
@@ -91,6 +92,7 @@ impl LogFile {
         Ok(Self {
             db,
             mark: Mark::open(&files.mark, slot, ends)?,
+            witness: Witness::of(&files)?,
             meta,
             ends,
             is_settled: true,
@@ -114,6 +116,11 @@ impl LogFile {
 
     pub(super) fn is_settled(&self) -> bool {
         self.is_settled
+    }
+
+    /// Returns whether somebody has removed the files: what is written from then on is lost.
+    pub(super) fn is_removed(&self) -> bool {
+        self.witness.sees_removal()
     }
 
     /// Appends a group of records, and removes messages before `committed`: all or nothing.

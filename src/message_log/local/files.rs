@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::ffi::OsStrExt,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use diesel::{
     connection::SimpleConnection,
     result::{Error, QueryResult},
 };
+use rustix::fs::{Mode, OFlags};
 
 use super::{
     Expected,
@@ -252,6 +253,27 @@ impl Files {
     }
 }
 
+/// Sees whether the open files are still in a folder: a removed one takes writes as before, and
+/// keeps nothing.
+pub(super) struct Witness([OwnedFd; 2]);
+
+impl Witness {
+    pub(super) fn of(files: &Files) -> Result<Self, OpenError> {
+        // Closing a descriptor of another kind would take SQLite's locks away.
+        let look = |path: &Path| {
+            rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|e| OpenError::file(path, "read", e.into()))
+        };
+        Ok(Self([look(&files.database)?, look(&files.mark)?]))
+    }
+
+    pub(super) fn sees_removal(&self) -> bool {
+        let is_removed =
+            |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|file| file.st_nlink == 0);
+        self.0.iter().any(is_removed)
+    }
+}
+
 fn check_id(file: &Path, found: LogId, expected: &Expected) -> Result<(), OpenError> {
     match expected.log_id {
         Some(expected) if expected != found => {
@@ -281,8 +303,15 @@ fn percent_encode(path: &Path) -> String {
 }
 
 fn exists(path: &Path) -> Result<bool, OpenError> {
-    path.try_exists()
-        .map_err(|e| OpenError::file(path, "read", e))
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let error = io::ErrorKind::IsADirectory.into();
+            Err(OpenError::file(path, "read", error))
+        }
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(OpenError::file(path, "read", e)),
+    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

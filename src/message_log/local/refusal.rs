@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::schema::FORMAT;
-use crate::{ids::LogId, message_log::LogError};
+use crate::{data_dir::in_words, ids::LogId, message_log::LogError};
 
 /// What is wrong with a log's file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +84,7 @@ impl Refusal {
 pub(super) enum OpenError {
     #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("`{}` cannot be {action}: {source}", file.display())]
+    #[error("`{}` cannot be {action}: {}", file.display(), in_words(source))]
     File {
         file: PathBuf,
         /// What was tried: `read`, `written`, `made`.

@@ -27,6 +27,12 @@ const REMOVAL_DELAY: Duration = Duration::from_millis(200);
 /// How often a disk that did not take a write is tried again.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How often the files are looked for in their folder when nothing is written.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is said of files that are not in their folder any more.
+const REMOVED: &str = "the files of the message log were removed while the server runs";
+
 /// A record that waits to be written.
 pub(super) struct Append {
     pub entry: Entry,
@@ -63,6 +69,7 @@ enum Work {
     Reader,
     CommitNoted,
     Due,
+    LookDue,
     /// Nobody has a handle any more.
     Abandoned,
 }
@@ -80,6 +87,10 @@ pub(super) struct Writer {
     readers: u64,
     /// When committed records are removed, or the disk is tried again.
     due: Option<Instant>,
+    /// When somebody was last looked for who removes the files.
+    next_look: Instant,
+    /// The files were removed: nothing is accepted any more.
+    is_removed: bool,
 }
 
 impl Writer {
@@ -98,6 +109,8 @@ impl Writer {
             reader: None,
             readers: 0,
             due: None,
+            next_look: Instant::now() + LOOK_INTERVAL,
+            is_removed: false,
         }
     }
 
@@ -119,6 +132,7 @@ impl Writer {
                 Work::Reader => self.feed(),
                 Work::CommitNoted => self.wake_within(REMOVAL_DELAY),
                 Work::Due => self.on_due(),
+                Work::LookDue => self.look(),
                 Work::Control(Control::Close) | Work::Abandoned => break,
             }
         }
@@ -136,6 +150,7 @@ impl Writer {
             () = room(self.reader.as_ref(), end) => Work::Reader,
             () = self.shared.commit_noted.notified() => Work::CommitNoted,
             () = reached(self.due) => Work::Due,
+            () = sleep_until(self.next_look) => Work::LookDue,
         }
     }
 
@@ -154,8 +169,15 @@ impl Writer {
 
     /// Writes the group and what was committed; notices when the disk takes no more, or again.
     fn write(&mut self) -> Written {
+        if self.is_removed {
+            return Written::Refused(REMOVED.into());
+        }
         let entries = self.group.iter().map(|append| &append.entry);
         let written = self.file.write(entries, self.shared.committed());
+        self.look();
+        if self.is_removed {
+            return Written::Unknown(REMOVED.into());
+        }
         if let Written::Refused(reason) | Written::Unknown(reason) = &written
             && self.shared.is_writable()
         {
@@ -165,9 +187,22 @@ impl Writer {
         written
     }
 
+    /// Notices when the files are removed: writing to them goes on, and is worth nothing.
+    fn look(&mut self) {
+        self.next_look = Instant::now() + LOOK_INTERVAL;
+        if !self.is_removed && self.file.is_removed() {
+            self.is_removed = true;
+            self.publish_state();
+            log::error!(
+                "{REMOVED}: nothing is accepted; stop it, put the data folder back, and start it again"
+            );
+        }
+    }
+
     fn publish_state(&mut self) {
         self.shared.set_end(self.file.ends().messages);
-        self.shared.set_writable(self.file.is_settled());
+        self.shared
+            .set_writable(self.file.is_settled() && !self.is_removed);
         if !self.file.is_settled() {
             self.wake_within(RECOVERY_INTERVAL);
         }
@@ -186,6 +221,9 @@ impl Writer {
                 log::info!("the message log can be written again");
             }
             self.publish_state();
+            return;
+        }
+        if self.is_removed {
             return;
         }
         if self.shared.committed() > self.file.first() {
@@ -265,13 +303,18 @@ impl Writer {
             .collect())
     }
 
+    fn can_remove(&self) -> bool {
+        let is_writable = self.file.is_settled() && !self.is_removed;
+        is_writable && self.shared.committed() > self.file.first()
+    }
+
     /// Writes what is queued, and closes.
     async fn finish(mut self) {
         self.appends.close();
         while self.appends.recv_many(&mut self.group, BATCH).await > 0 {
             self.write_group();
         }
-        while self.file.is_settled() && self.shared.committed() > self.file.first() {
+        while self.can_remove() {
             self.write();
         }
         self.file.close();

@@ -153,3 +153,34 @@ async fn a_full_disk_is_noticed_and_got_over() {
     assert_eq!(suite::values_of(&read, "c"), suite::values("c", 0..100));
     log.close().await;
 }
+
+#[tokio::test]
+async fn removed_files_are_noticed_and_nothing_more_is_accepted() {
+    for name in ["log.sqlite3", "log.mark"] {
+        let dir = folder();
+        let log = open_alone(dir.path());
+        let append = |n| suite::in_time(log.append(suite::record(Topic::Messages, "a", n)));
+        append(0).await.expect("accepted");
+        fs::remove_file(dir.path().join(name)).expect("ours");
+        let first = append(1).await;
+        assert!(first.is_err(), "{name}: {first:?}");
+        assert!(!log.is_healthy());
+        let later = append(2).await;
+        assert!(matches!(later, Err(AppendError::Refused(_))), "{later:?}");
+        log.close().await;
+    }
+}
+
+#[tokio::test]
+async fn removed_files_are_noticed_without_a_write() {
+    let dir = folder();
+    let log = open_alone(dir.path());
+    fs::remove_dir_all(dir.path()).expect("ours");
+    let is_noticed = async {
+        while log.is_healthy() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    suite::in_time(is_noticed).await;
+    log.close().await;
+}

@@ -1,0 +1,90 @@
+//! The listener: as `HttpServer` makes it, over a stream of ours.
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use actix_http::{HttpService, Protocol, Request, Response};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, map_config};
+use actix_web::{
+    Error,
+    body::MessageBody,
+    dev::{AppConfig, Server, Service, ServiceFactory, fn_service},
+    rt::net::TcpStream,
+};
+use socket2::{Domain, Socket, Type};
+
+use super::paced::PacedStream;
+
+/// HTTP headers must be here within this time.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection is kept for the next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// How long a connection may take to close.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long requests under way have to end; the server looks once a second.
+const REQUEST_LINGER_S: u64 = 5;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1_024;
+
+/// Serves an application at an address; returns where, with the port that was found for 0.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn serve<F, I, S, B>(addr: SocketAddr, app: F) -> io::Result<(Server, SocketAddr)>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<Error> + 'static,
+    S::InitError: fmt::Debug,
+    S::Response: Into<Response<B>> + 'static,
+    S::Service: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let listener = listen(addr)?;
+    let addr = listener.local_addr()?;
+    let server = Server::build()
+        .disable_signals()
+        .shutdown_timeout(REQUEST_LINGER_S);
+    let stopping = server.graceful_shutdown_signal();
+    let server = server.listen("roomcast", listener, move || {
+        let stopping = stopping.clone();
+        let app = app().into_factory();
+        let app = app.map_err(|error| error.into().error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEADER_TIMEOUT)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .local_addr(addr)
+            .on_connect_ext(|stream: &PacedStream, extensions| {
+                extensions.insert(stream.connection());
+            })
+            .finish(map_config(app, |()| AppConfig::default()));
+        fn_service(async |stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            Ok((PacedStream::new(stream), Protocol::Http1, peer))
+        })
+        .and_then(http)
+    })?;
+    Ok((server.run(), addr))
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
