@@ -17,10 +17,10 @@ async fn hang_up(server: &TestServer, user: &TestUser, path: &str, body: &str, t
         user.token,
         body.len()
     );
-    let mut database = Database::open(server);
-    let before = database.count(table);
+    let mut database = Database::open(server).await;
+    let before = database.count(table).await;
     loop {
-        database.hold();
+        database.hold().await;
         let first = write_first(&other);
         round_trips(&other).await;
         let mut socket = RawSocket::connect(server).await;
@@ -28,11 +28,11 @@ async fn hang_up(server: &TestServer, user: &TestUser, path: &str, body: &str, t
         round_trips(&other).await;
         socket.reset();
         round_trips(&other).await;
-        database.release();
+        database.release().await;
         first.await.expect("no panic");
         // Written after it: there is one writer.
         other.room("fence").await;
-        if database.count(table) != before {
+        if database.count(table).await != before {
             return;
         }
     }
@@ -123,13 +123,13 @@ async fn a_logout_that_takes_longer_than_its_request_may_still_holds() {
     let server = TestServer::start().await;
     let (ada, other) = (server.user("ada").await, server.user("other").await);
     let mut socket = ada.connect().await;
-    let mut database = Database::open(&server);
-    database.hold();
+    let mut database = Database::open(&server).await;
+    database.hold().await;
     // Each waits five seconds for the database, one after the other: longer than a request may.
     let first = write_first(&other);
     round_trips(&other).await;
     let answer = ada.post_empty("/auth/logout").await;
-    database.release();
+    database.release().await;
     first.await.expect("no panic").refused(503, "UNAVAILABLE");
     answer.refused(503, "UNAVAILABLE");
     assert_eq!(socket.expect_close().await, 4401);

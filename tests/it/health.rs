@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, TestServer, raw::exchange};
+use crate::harness::{Answer, TestServer, is_embedded, raw::exchange};
 
 #[tokio::test]
 async fn health_names_the_three_parts() {
@@ -65,6 +65,9 @@ async fn demo_session(server: &TestServer, headers: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn who_sits_at_the_machine_gets_a_session_of_the_demo() {
+    if !is_embedded("the demo is of roomcast dev alone") {
+        return;
+    }
     let server = TestServer::start().await;
     let (status, session) = demo_session(&server, "Host: localhost\r\n").await;
     assert_eq!(status, 201, "{session}");

@@ -15,6 +15,7 @@ mod config;
 mod documents;
 mod draining;
 mod frames;
+mod gateways;
 mod hang_ups;
 mod harness;
 mod health;

@@ -4,7 +4,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use jsonwebtoken::{EncodingKey, Header};
@@ -53,17 +53,33 @@ impl Ground {
         Self { folder, scratch }
     }
 
+    /// Returns a call of the program with what it needs to find the services.
+    pub fn call(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roomcast"));
+        command
+            .args(args)
+            .current_dir(self.folder())
+            .envs(self.scratch().env())
+            .env("JWT_SECRET", SECRET)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
     /// Returns the call of a server on it; port 0 is any free one.
     pub fn command(&self, part: Part, port: u16) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roomcast"));
-        command.current_dir(self.folder());
-        match &self.scratch {
-            None => command.args(["dev", "--data-dir"]).arg(self.data_dir()),
-            Some(scratch) => command
-                .args(["serve", "--migrate", "--bind-addr", "127.0.0.1", "--role"])
-                .arg(part.role())
-                .envs(scratch.env())
-                .env("JWT_SECRET", SECRET),
+        let mut command = match &self.scratch {
+            None => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_roomcast"));
+                command.current_dir(self.folder());
+                command.args(["dev", "--data-dir"]).arg(self.data_dir());
+                command
+            }
+            Some(_) => {
+                let mut command = self.call(&["serve", "--migrate", "--role", part.role()]);
+                command.args(["--bind-addr", "127.0.0.1"]);
+                command
+            }
         };
         let port = port.to_string();
         match part {
