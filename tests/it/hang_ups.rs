@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Answer, Database, RawSocket, TestServer, TestUser, uuid};
+use crate::harness::{Answer, Database, RawSocket, TestServer, TestUser, is_embedded, uuid};
 
 /// Posts while the database is held, hangs up, and lets it go on; again until a table has changed.
 ///
@@ -120,6 +120,10 @@ async fn a_password_change_holds_although_its_client_hangs_up() {
 
 #[tokio::test]
 async fn a_logout_that_takes_longer_than_its_request_may_still_holds() {
+    // Elsewhere a statement ends before its request.
+    if !is_embedded("writes wait for one another in SQLite alone") {
+        return;
+    }
     let server = TestServer::start().await;
     let (ada, other) = (server.user("ada").await, server.user("other").await);
     let mut socket = ada.connect().await;

@@ -99,12 +99,12 @@ async fn a_password_change_without_a_word_closes_the_sockets_of_older_tokens() {
     let ada = server.user("ada").await;
     let keeper = ada.with_token(&ada.log_in().await);
     let (mut doomed, mut kept) = (ada.connect().await, keeper.connect().await);
-    let login = claims(&keeper)["sid"].clone();
-    let login = login.as_str().expect("a login");
+    let token = claims(&keeper)["jti"].clone();
+    let token = token.as_str().expect("a token's id");
     change(
         &server,
         &format!(
-            "UPDATE users SET token_generation = token_generation + 1, kept_login = '{login}'
+            "UPDATE users SET token_generation = token_generation + 1, kept_token = '{token}'
              WHERE id = '{}'",
             ada.id
         ),

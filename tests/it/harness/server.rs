@@ -177,12 +177,11 @@ impl TestServer {
         let waiting = |lines: &mut Vec<String>| found(lines).is_none();
         let waited = self.said.more.wait_timeout_while(lines, PATIENCE, waiting);
         let (mut lines, _) = waited.expect("no panic");
-        let Some(address) = found(&mut lines) else {
-            self.ended = true;
-            panic!(
-                "the server did not say where its {label}is:\n{}",
-                lines.join("\n")
-            );
+        let found = found(&mut lines);
+        // Not held when this panics: the log is read once more then.
+        drop(lines);
+        let Some(address) = found else {
+            panic!("the server did not say where its {label}is");
         };
         address.trim_end_matches('/').to_owned()
     }
