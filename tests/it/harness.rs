@@ -1,5 +1,6 @@
 //! The ugliness that tests are spared: processes, ports, sockets, waiting.
 
+pub mod bench;
 mod breakable;
 mod bystanders;
 mod cli;
