@@ -18,10 +18,11 @@ impl Services {
     /// Reads what `dev/services` writes; `None` unless it names all three.
     pub fn read(found: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let database = Url::parse(&found("DATABASE_URL")?).expect("DATABASE_URL is a URL");
+        let (host, port) = (found("REDIS_HOST")?, found("REDIS_PORT")?);
         Some(Self {
             database,
             brokers: found("KAFKA_BROKERS")?,
-            valkey: found("REDIS_URL")?,
+            valkey: format!("redis://{host}:{port}"),
         })
     }
 
