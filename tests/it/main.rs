@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod documents;
 mod draining;
+mod faults;
 mod frames;
 mod gateways;
 mod hang_ups;
