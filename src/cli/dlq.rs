@@ -3,6 +3,8 @@
 //! Dead letters stay where they are, also after a replay: one that can be stored now is stored once,
 //! however often it is replayed, and one that cannot becomes another dead letter.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -10,7 +12,7 @@ use super::{
     escape::escaped,
     failure::{Failure, print_line, remark},
     flags::{Flags, ForDlq},
-    logging,
+    logging, reaching,
 };
 use crate::{
     config::{KafkaConfig, Settings, keys, parse},
@@ -49,27 +51,29 @@ struct ListArgs {
 pub(super) fn run(args: DlqArgs) -> Result<(), Failure> {
     match args.action {
         Action::List(ListArgs { json, flags }) => {
-            let config = load(flags.settings())?;
-            actix::System::new().block_on(list(config, json))
+            let (config, patience) = load(flags.settings())?;
+            actix::System::new().block_on(list(config, patience, json))
         }
         Action::Replay(flags) => {
-            let config = load(flags.settings())?;
-            actix::System::new().block_on(replay(config))
+            let (config, patience) = load(flags.settings())?;
+            actix::System::new().block_on(replay(config, patience))
         }
     }
 }
 
-fn load(mut settings: Settings) -> Result<KafkaConfig, Failure> {
+/// Reads where Kafka is, and how long it is waited for.
+fn load(mut settings: Settings) -> Result<(KafkaConfig, Duration), Failure> {
     let kafka = KafkaConfig::read(&mut settings);
+    let patience = settings.read(&keys::START_TIMEOUT_S, parse::within(1..=3_600));
     let log_filter = settings.read(&keys::RUST_LOG, parse::log_filter);
-    let config = (|| Some((kafka?, log_filter?)))();
-    let (kafka, log_filter) = settings.finish(config)?;
+    let config = (|| Some((kafka?, patience?, log_filter?)))();
+    let (kafka, patience, log_filter) = settings.finish(config)?;
     logging::start(&log_filter);
-    Ok(kafka)
+    Ok((kafka, Duration::from_secs(patience.into())))
 }
 
-async fn list(config: KafkaConfig, is_json: bool) -> Result<(), Failure> {
-    let log = open(&config).await?;
+async fn list(config: KafkaConfig, patience: Duration, is_json: bool) -> Result<(), Failure> {
+    let log = open(&config, patience).await?;
     let mut letters = log.dead_letters();
     while let Some(letter) = letters.recv().await {
         let letter = letter.map_err(anyhow::Error::new)?;
@@ -82,8 +86,8 @@ async fn list(config: KafkaConfig, is_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn replay(config: KafkaConfig) -> Result<(), Failure> {
-    let log = open(&config).await?;
+async fn replay(config: KafkaConfig, patience: Duration) -> Result<(), Failure> {
+    let log = open(&config, patience).await?;
     let mut letters = log.dead_letters();
     let (mut replayed, mut cut) = (0, 0);
     while let Some(letter) = letters.recv().await {
@@ -109,9 +113,8 @@ async fn replay(config: KafkaConfig) -> Result<(), Failure> {
     print_line(&format!("{replayed} replayed, {cut} cannot be"))
 }
 
-async fn open(config: &KafkaConfig) -> Result<KafkaLog, Failure> {
-    let log = KafkaLog::open(config).await;
-    Ok(log.map_err(anyhow::Error::new)?)
+async fn open(config: &KafkaConfig, patience: Duration) -> Result<KafkaLog, Failure> {
+    reaching::service(patience, async || KafkaLog::open(config).await).await
 }
 
 /// Partition and offset, as one word.

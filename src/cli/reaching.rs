@@ -35,19 +35,21 @@ impl Unopened for OpenError {
 
 impl Unopened for LogError {
     fn verdict(self) -> (String, Option<Failure>) {
-        let why = self.to_string();
-        let failure = match self {
-            Self::Unavailable(_) => None,
-            Self::Refused(_) => Some(Failure::RunTime(self.into())),
-        };
-        (why, failure)
+        match self {
+            Self::Unavailable(reason) => (
+                format!("Kafka cannot be reached: {reason}; check KAFKA_BROKERS, and that it runs"),
+                None,
+            ),
+            Self::Refused(_) => (self.to_string(), Some(Failure::RunTime(self.into()))),
+        }
     }
 }
 
 impl Unopened for PresenceUnavailable {
     fn verdict(self) -> (String, Option<Failure>) {
         (
-            "Valkey cannot be reached; see REDIS_HOST, REDIS_PORT".into(),
+            "Valkey cannot be reached; check REDIS_HOST and REDIS_PORT (or REDIS_URL), and that it runs"
+                .into(),
             None,
         )
     }

@@ -15,7 +15,7 @@ use crate::{
     backends::{self, Backends, GatewayBackends},
     config::{Role, ServeConfig},
     server::{self, ServerConfig},
-    store::Store,
+    store::{OpenError, Store},
 };
 
 #[derive(Debug, Args)]
@@ -89,10 +89,14 @@ async fn open(config: &ServeConfig, role: Role, migrate: bool) -> Result<Backend
         },
     )
     .await?;
+    // The pool connects now: what is read next at the start finds it there.
+    reaching::service(patience, async || {
+        store.installation().await.map_err(OpenError::from)
+    })
+    .await?;
     let is_worker = role != Role::Gateway;
     if is_worker {
-        let bound = store.bind_log(log.id()).await;
-        bound.map_err(anyhow::Error::from)?;
+        reaching::service(patience, async || store.bind_log(log.id()).await).await?;
     }
     let gateway = config.gateway.as_ref().zip(presence);
     Ok(Backends {

@@ -26,6 +26,9 @@ const THREADS: usize = 2;
 /// How long a caller waits for its unit of work; less than a request may take as a whole.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// How long a look whether the database answers may take: who probes health is impatient.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long a batch may take, which no client waits for.
 const INGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -222,9 +225,10 @@ impl Store {
         query!(self.writer => installation::new_epoch())
     }
 
-    /// Returns whether a read succeeds now.
+    /// Returns whether a read succeeds now; one that hangs does not.
     pub async fn is_healthy(&self) -> bool {
-        self.installation().await.is_ok()
+        let asked = timeout(HEALTH_TIMEOUT, self.installation()).await;
+        asked.is_ok_and(|answer| answer.is_ok())
     }
 
     /// Ends what is under way and closes every connection; later calls fail.

@@ -13,7 +13,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use diesel::prelude::*;
 use diesel_async::{
@@ -25,6 +25,7 @@ use diesel_async::{
 };
 use futures_util::FutureExt;
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 
 use super::{IngestBatch, IngestError, Ingested, OpenError, StoreError, Visibility, schema::rooms};
 use crate::ids::{RoomId, UserId};
@@ -37,6 +38,10 @@ pub(super) type Db = diesel::pg::Pg;
 
 /// Connections of one process; a server takes 100 in all unless it is told otherwise.
 const CONNECTIONS: usize = 10;
+
+/// Connections of one process that are being made at a time. After an outage all are wanted at
+/// once, and a password costs both sides work, which is lost on those that come too late.
+const CONNECTING: usize = 3;
 
 /// How long a call waits for a connection that others hold.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -87,9 +92,12 @@ impl Database {
 fn pool(server: Server) -> Result<Pool<Conn>, OpenError> {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Verified;
+    let turns = Arc::new(Semaphore::new(CONNECTING));
     config.custom_setup = Box::new(move |_| {
-        let server = server.clone();
+        let (server, turns) = (server.clone(), Arc::clone(&turns));
         async move {
+            // It is never closed.
+            let _turn = turns.acquire().await;
             let conn = server.connect().await;
             conn.map_err(|error| ConnectionError::BadConnection(error.to_string()))
         }

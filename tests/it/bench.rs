@@ -1,77 +1,20 @@
 //! `roomcast bench` against real servers: what it reports, and that it finds what is wrong.
 
-use std::process::{Output, Stdio};
-
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    task::JoinHandle,
 };
 
-use crate::harness::{Cli, ServerOptions, TestServer, within};
-
-/// The load under way, in a process of its own.
-struct Bench {
-    pid: Pid,
-    output: JoinHandle<Output>,
-}
-
-impl Bench {
-    fn start(urls: &[&str], flags: &str) -> Self {
-        let args: Vec<&str> = ["bench"]
-            .into_iter()
-            .chain(urls.iter().copied())
-            .chain(flags.split_whitespace())
-            .collect();
-        let mut command = Cli::new().command(&args);
-        command.current_dir("/");
-        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = piped.spawn().expect("the binary starts");
-        Self {
-            pid: Pid::from_raw(child.id().cast_signed()),
-            output: tokio::task::spawn_blocking(|| child.wait_with_output().expect("it ends")),
-        }
-    }
-
-    async fn ended(self) -> Output {
-        within("the end of the load", self.output)
-            .await
-            .expect("no panic")
-    }
-
-    /// Runs to the end; returns the report, which is all there is on standard output.
-    async fn report(self, status: i32) -> Value {
-        let output = self.ended().await;
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(output.status.code(), Some(status), "{stdout}{stderr}");
-        assert_eq!(stdout.lines().count(), 1, "{stdout}");
-        serde_json::from_str(&stdout).expect("JSON")
-    }
-}
+use crate::harness::{
+    ServerOptions, TestServer,
+    bench::{Bench, assert_clean, count},
+};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-fn count(report: &Value, key: &str) -> u64 {
-    let count = report[key].as_u64();
-    count.unwrap_or_else(|| panic!("{key} in {report}"))
-}
-
-#[track_caller]
-fn assert_clean(report: &Value) {
-    for key in ["lost", "duplicated", "reordered", "gaps"] {
-        assert_eq!(count(report, key), 0, "{key} in {report}");
-    }
-    assert_eq!(count(report, "accepted"), count(report, "sent"), "{report}");
 }
 
 #[tokio::test]
@@ -145,7 +88,7 @@ async fn an_interrupt_ends_the_load_and_the_verdict_is_a_table() {
     server
         .await_metric("roomcast_messages_accepted_total", "", 20.0)
         .await;
-    kill(bench.pid, Signal::SIGINT).expect("it runs");
+    bench.interrupt();
     let output = bench.ended().await;
     let table = text(&output.stdout);
     assert_eq!(

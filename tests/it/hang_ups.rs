@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Answer, Database, RawSocket, TestServer, TestUser, uuid};
+use crate::harness::{Answer, Database, RawSocket, TestServer, TestUser, is_embedded, uuid};
 
 /// Posts while the database is held, hangs up, and lets it go on; again until a table has changed.
 ///
@@ -17,10 +17,10 @@ async fn hang_up(server: &TestServer, user: &TestUser, path: &str, body: &str, t
         user.token,
         body.len()
     );
-    let mut database = Database::open(server);
-    let before = database.count(table);
+    let mut database = Database::open(server).await;
+    let before = database.count(table).await;
     loop {
-        database.hold();
+        database.hold().await;
         let first = write_first(&other);
         round_trips(&other).await;
         let mut socket = RawSocket::connect(server).await;
@@ -28,11 +28,11 @@ async fn hang_up(server: &TestServer, user: &TestUser, path: &str, body: &str, t
         round_trips(&other).await;
         socket.reset();
         round_trips(&other).await;
-        database.release();
+        database.release().await;
         first.await.expect("no panic");
         // Written after it: there is one writer.
         other.room("fence").await;
-        if database.count(table) != before {
+        if database.count(table).await != before {
             return;
         }
     }

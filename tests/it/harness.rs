@@ -1,23 +1,31 @@
 //! The ugliness that tests are spared: processes, ports, sockets, waiting.
 
+pub mod bench;
+mod breakable;
 mod bystanders;
 mod cli;
 mod client;
 mod database;
+mod ground;
 pub mod raw;
 mod rest;
+mod scratch;
 mod server;
+mod services;
 mod skipping;
 mod witness;
 
+pub use breakable::{BreakableStack, Service};
 pub use bystanders::Bystanders;
 pub use cli::Cli;
 pub use client::{TestClient, draft};
 pub use database::Database;
+pub use ground::{Ground, Part};
 pub use raw::RawSocket;
 pub use rest::{Answer, TestUser};
 pub use server::{ServerOptions, TestServer};
-pub use skipping::{runs_long, skip, with_failpoints};
+pub use services::Services;
+pub use skipping::{is_embedded, is_on_services, runs_long, skip, with_failpoints};
 pub use witness::{Parting, Witness, assert_whole};
 
 use std::{future::Future, time::Duration};

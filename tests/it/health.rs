@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Database, TestServer, await_until, raw::exchange};
+use crate::harness::{Answer, Database, TestServer, await_until, is_embedded, raw::exchange};
 
 #[tokio::test]
 async fn health_names_the_three_parts() {
@@ -35,8 +35,8 @@ async fn a_store_that_takes_nothing_in_makes_the_server_not_ready() {
     let ada = server.user("ada").await;
     let room = ada.room("stuck").await;
     let mut socket = ada.connect_to(&room).await;
-    let mut database = Database::open(&server);
-    database.hold();
+    let mut database = Database::open(&server).await;
+    database.hold().await;
     socket.say(&room, "accepted and not stored").await;
     await_until("not ready", || async {
         (!is_ready(&server).await).then_some(())
@@ -45,7 +45,7 @@ async fn a_store_that_takes_nothing_in_makes_the_server_not_ready() {
     let health = reqwest::get(server.url("/health")).await;
     let report: Value = health.expect("an answer").json().await.expect("JSON");
     assert_eq!(report["error"], json!({ "database": { "status": "down" } }));
-    database.release();
+    database.release().await;
     socket.expect("newMessage").await;
     await_until("ready", || async { is_ready(&server).await.then_some(()) }).await;
 }
@@ -91,6 +91,9 @@ async fn demo_session(server: &TestServer, headers: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn who_sits_at_the_machine_gets_a_session_of_the_demo() {
+    if !is_embedded("the demo is of roomcast dev alone") {
+        return;
+    }
     let server = TestServer::start().await;
     let (status, session) = demo_session(&server, "Host: localhost\r\n").await;
     assert_eq!(status, 201, "{session}");

@@ -1,11 +1,10 @@
 //! Events between gateways may get lost; what they were to tell holds all the same, a little later.
 //!
-//! Here nothing tells of a change because it is made behind the server's back, in its file.
+//! Here nothing tells of a change because it is made behind the server's back, in its database.
 
-use diesel::{Connection, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query};
 use serde_json::{Value, json};
 
-use crate::harness::{ServerOptions, TestServer, TestUser, with_failpoints};
+use crate::harness::{Database, ServerOptions, TestServer, TestUser, with_failpoints};
 
 /// A server that reads again at each of its sweeps what it else does once in 25 s.
 async fn start() -> Option<TestServer> {
@@ -16,15 +15,9 @@ async fn start() -> Option<TestServer> {
     Some(options.start().await)
 }
 
-/// Changes one row in the server's file.
-fn change(server: &TestServer, statement: &str) {
-    let file = server.data_dir().join("roomcast.sqlite3");
-    let file = file.to_str().expect("a path in UTF-8");
-    let mut conn = SqliteConnection::establish(file).expect("the server's file");
-    conn.batch_execute("PRAGMA busy_timeout = 5000")
-        .expect("a setting");
-    let changed = sql_query(statement).execute(&mut conn).expect("SQL");
-    assert_eq!(changed, 1, "{statement}");
+/// Changes one row in the server's database.
+async fn change(server: &TestServer, statement: &str) {
+    Database::open(server).await.change(statement).await;
 }
 
 fn claims(user: &TestUser) -> Value {
@@ -48,7 +41,8 @@ async fn a_membership_that_ended_without_a_word_ends_on_its_sockets() {
             "DELETE FROM room_members WHERE room_id = '{room}' AND user_id = '{}'",
             bob.id
         ),
-    );
+    )
+    .await;
     let left = json!({
         "roomId": room, "userId": bob.id, "displayName": "bob", "role": "member"
     });
@@ -82,7 +76,7 @@ async fn a_logout_without_a_word_closes_the_sockets_of_that_login() {
     let mut doomed = ada.connect().await;
     let mut other = other_login.connect().await;
     let login = claims(&ada)["sid"].clone();
-    let token = token.as_str().expect("an id");
+    let login = login.as_str().expect("a login");
     change(
         &server,
         &format!(
@@ -90,7 +84,8 @@ async fn a_logout_without_a_word_closes_the_sockets_of_that_login() {
              VALUES ('{login}', '{}', '2999-01-01T00:00:00.000Z')",
             ada.id
         ),
-    );
+    )
+    .await;
     assert_eq!(doomed.expect_close().await, 4401);
     ada.get("/me").await.refused(401, "UNAUTHENTICATED");
     other.ask("heartbeat", json!({}), "heartbeatAck").await;
@@ -105,7 +100,7 @@ async fn a_password_change_without_a_word_closes_the_sockets_of_older_tokens() {
     let keeper = ada.with_token(&ada.log_in().await);
     let (mut doomed, mut kept) = (ada.connect().await, keeper.connect().await);
     let token = claims(&keeper)["jti"].clone();
-    let token = token.as_str().expect("an id");
+    let token = token.as_str().expect("a token's id");
     change(
         &server,
         &format!(
@@ -113,7 +108,8 @@ async fn a_password_change_without_a_word_closes_the_sockets_of_older_tokens() {
              WHERE id = '{}'",
             ada.id
         ),
-    );
+    )
+    .await;
     assert_eq!(doomed.expect_close().await, 4401);
     ada.get("/me").await.refused(401, "UNAUTHENTICATED");
     kept.ask("heartbeat", json!({}), "heartbeatAck").await;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{ServerOptions, TestServer, draft, uuid};
+use crate::harness::{ServerOptions, TestServer, await_until, draft, uuid};
 
 /// Counters that exist at zero from the start.
 const COUNTERS: [&str; 14] = [
@@ -65,7 +65,12 @@ fn has(text: &str, name: &str) -> bool {
 #[tokio::test]
 async fn every_name_exists_at_zero_from_the_start() {
     let server = TestServer::start().await;
-    let text = scrape(&server).await;
+    // A worker learns what it reads when the group lets it in.
+    let text = await_until("the lag is known", || async {
+        let text = scrape(&server).await;
+        has(&text, "roomcast_consumer_lag").then_some(text)
+    })
+    .await;
     for name in COUNTERS {
         assert!(has(&text, name), "{name} in\n{text}");
         assert_eq!(server.metric(name, "").await, 0.0, "{name}");

@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use futures_util::future::join_all;
 
-use crate::harness::{ServerOptions, TestServer, TestUser, Witness, assert_whole};
+use crate::harness::{ServerOptions, TestServer, TestUser, Witness, assert_whole, is_on_services};
 
 const ROOMS: usize = 3;
 const WITNESSES: usize = 4;
@@ -15,6 +15,8 @@ const KILL_AFTER_MS: Range<u64> = 0..1_200;
 fn rounds() -> usize {
     match std::env::var("ROOMCAST_TEST_LONG").as_deref() {
         Ok("1") => 200,
+        // Whoever takes a partition from a dead worker waits until Kafka gives that one up.
+        _ if is_on_services() => 5,
         _ => 20,
     }
 }

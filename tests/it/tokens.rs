@@ -14,9 +14,7 @@ async fn refresh(user: &TestUser) -> TestUser {
 
 /// Signs claims with the secret of a server.
 fn sign(server: &TestServer, header: &Header, claims: &Value) -> String {
-    let secret = std::fs::read_to_string(server.data_dir().join("jwt.secret"));
-    let secret = secret.expect("the server made it");
-    let key = EncodingKey::from_secret(secret.trim().as_bytes());
+    let key = EncodingKey::from_secret(server.ground().secret().as_bytes());
     jsonwebtoken::encode(header, claims, &key).expect("claims encode")
 }
 

@@ -14,9 +14,12 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tempfile::TempDir;
 
-use super::{PATIENCE, await_until, rest::TestUser};
+use super::{
+    PATIENCE, await_until,
+    ground::{Ground, Part},
+    rest::TestUser,
+};
 
 /// A drain takes no longer (contract section 7).
 const DRAIN: Duration = Duration::from_secs(25);
@@ -29,6 +32,7 @@ pub struct ServerOptions {
     port: u16,
     expects_errors: bool,
     expects_imbalance: bool,
+    part: Part,
 }
 
 impl ServerOptions {
@@ -76,10 +80,23 @@ impl ServerOptions {
         self
     }
 
-    /// Starts a server in a fresh folder.
+    /// The server is a part of a system whose other parts are other servers: what it accepted is
+    /// counted as stored by another.
+    pub fn part(mut self, part: Part) -> Self {
+        self.part = part;
+        self.expects_imbalance = true;
+        self
+    }
+
+    /// Starts a server on fresh ground.
     pub async fn start(self) -> TestServer {
-        let folder = Arc::new(TempDir::new().expect("a temporary folder"));
-        TestServer::launch(self, folder).await
+        let ground = Arc::new(Ground::fresh().await);
+        self.start_on(ground).await
+    }
+
+    /// Starts a server beside others, or after another.
+    pub async fn start_on(self, ground: Arc<Ground>) -> TestServer {
+        TestServer::launch(self, ground).await
     }
 }
 
@@ -93,7 +110,7 @@ struct Said {
 /// A running server. When it is dropped it is stopped, and its counters and log are judged.
 pub struct TestServer {
     child: Child,
-    folder: Arc<TempDir>,
+    ground: Arc<Ground>,
     options: ServerOptions,
     said: Arc<Said>,
     base: String,
@@ -107,12 +124,9 @@ impl TestServer {
         ServerOptions::new().start().await
     }
 
-    async fn launch(options: ServerOptions, folder: Arc<TempDir>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_roomcast"))
-            .args(["dev", "--metrics-addr", "127.0.0.1:0", "--data-dir"])
-            .arg(folder.path().join("data"))
-            .args(["--port", &options.port.to_string()])
-            .current_dir(folder.path())
+    async fn launch(options: ServerOptions, ground: Arc<Ground>) -> Self {
+        let mut child = ground
+            .command(options.part, options.port)
             .env("BCRYPT_COST", "4")
             .env("NO_COLOR", "1")
             .envs(options.env.iter().map(|(name, value)| (name, value)))
@@ -132,16 +146,20 @@ impl TestServer {
                 }
             }
         });
+        let part = options.part;
         let mut server = Self {
             child,
-            folder,
+            ground,
             options,
             said,
             base: String::new(),
             metrics: String::new(),
             ended: false,
         };
-        server.base = server.announced("page ");
+        server.base = match part {
+            Part::Worker => server.announced("health ").replace("/health", ""),
+            Part::All | Part::Gateway => server.announced("page "),
+        };
         server.metrics = server.announced("metrics ");
         server
     }
@@ -159,12 +177,11 @@ impl TestServer {
         let waiting = |lines: &mut Vec<String>| found(lines).is_none();
         let waited = self.said.more.wait_timeout_while(lines, PATIENCE, waiting);
         let (mut lines, _) = waited.expect("no panic");
-        let Some(address) = found(&mut lines) else {
-            self.ended = true;
-            panic!(
-                "the server did not say where its {label}is:\n{}",
-                lines.join("\n")
-            );
+        let found = found(&mut lines);
+        // Not held when this panics: the log is read once more then.
+        drop(lines);
+        let Some(address) = found else {
+            panic!("the server did not say where its {label}is");
         };
         address.trim_end_matches('/').to_owned()
     }
@@ -191,12 +208,12 @@ impl TestServer {
 
     /// Returns the folder that the server keeps its data in.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.ground.data_dir()
     }
 
     /// Returns the folder that the server runs in.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.ground.folder()
     }
 
     /// Returns the process's id.
@@ -236,10 +253,20 @@ impl TestServer {
         TestUser::register(self, name).await
     }
 
-    /// Returns a token that `roomcast token` makes beside this server.
-    pub fn token(&self, user: &str, expires_in: &str) -> String {
+    /// Returns what the server stands on, for another beside it.
+    pub fn ground(&self) -> &Arc<Ground> {
+        &self.ground
+    }
+
+    /// Returns a token that `roomcast token` makes beside this server; on the services, where it
+    /// finds no data folder, one that the tests sign.
+    pub fn token(&self, user: &str, expires_in_s: i64) -> String {
+        if self.ground.is_on_services() {
+            return self.ground.sign(user, expires_in_s);
+        }
         let output = Command::new(env!("CARGO_BIN_EXE_roomcast"))
-            .args(["token", user, "--expires-in", expires_in, "--data-dir"])
+            .args(["token", user, "--expires-in", &expires_in_s.to_string()])
+            .arg("--data-dir")
             .arg(self.data_dir())
             .current_dir(self.folder())
             .output()
@@ -313,9 +340,9 @@ impl TestServer {
     /// Starts again on the same folder with other options.
     pub async fn restart_with(self, options: ServerOptions) -> Self {
         assert!(self.ended, "a server is restarted after its end");
-        let folder = Arc::clone(&self.folder);
+        let ground = Arc::clone(&self.ground);
         drop(self);
-        Self::launch(options, folder).await
+        Self::launch(options, ground).await
     }
 
     /// Waits for the process to end; kills it when a drain has had its time.

@@ -1,0 +1,143 @@
+//! What happens at one gateway and has to be known at the other.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Stack, unread_messages};
+use crate::harness::{Answer, TestClient, TestUser};
+
+/// Rounds of a test that looks for a race between two topics.
+const ROUNDS: usize = 4;
+
+/// Waits until a socket has handled a message of this content: so has its gateway.
+async fn hear(socket: &mut TestClient, content: &str) {
+    socket
+        .expect_where(content, |frame| frame["data"]["content"] == content)
+        .await;
+}
+
+/// Asserts that a member who was sent away from a room hears of it, and of nothing later.
+async fn assert_left(socket: &mut TestClient, user: &TestUser, content: &str) {
+    let left = |frame: &Value| frame["event"] == "memberLeft" && frame["data"]["userId"] == user.id;
+    socket.expect_where("memberLeft", left).await;
+    socket.request_frame("heartbeat", json!({})).await;
+    let later = unread_messages(socket).into_iter();
+    let later: Vec<_> = later
+        .filter(|frame| frame["data"]["content"] == content)
+        .collect();
+    assert!(later.is_empty(), "{later:?}");
+}
+
+#[tokio::test]
+async fn a_kick_and_a_leave_hold_at_the_other_gateway() {
+    let Some(stack) = Stack::start().await else {
+        return;
+    };
+    let (ada, bob) = (stack.user("ada").await, stack.user("bob").await);
+    let carol = stack.user("carol").await;
+    let room = ada.room_with(&[&bob, &carol]).await;
+    let mut watcher = stack.socket(1, &carol, &room).await;
+    let mut gone = stack.socket(1, &bob, &room).await;
+    for round in 0..ROUNDS {
+        match round % 2 {
+            0 => {
+                let path = format!("/rooms/{room}/members/{}", bob.id);
+                let kick = Answer::of(ada.request(Method::DELETE, &path)).await;
+                kick.ok(204);
+            }
+            _ => {
+                let left = bob.post_empty(&format!("/rooms/{room}/leave")).await;
+                left.ok(204);
+            }
+        }
+        let content = format!("without bob, {round}");
+        ada.say(&room, &content).await;
+        hear(&mut watcher, &content).await;
+        assert_left(&mut gone, &bob, &content).await;
+        // The socket stays, and so does what the gateway knows: a message needs a membership.
+        let refused = gone
+            .ask(
+                "sendMessage",
+                crate::harness::draft(&room, "let me"),
+                "messageFailed",
+            )
+            .await;
+        assert_eq!(refused["retryable"], false, "{refused}");
+        bob.join(&room).await;
+        gone.join(&room).await;
+        let content = format!("with bob, {round}");
+        ada.say(&room, &content).await;
+        hear(&mut gone, &content).await;
+    }
+}
+
+#[tokio::test]
+async fn a_logout_closes_the_sockets_at_the_other_gateway() {
+    let Some(stack) = Stack::start().await else {
+        return;
+    };
+    let ada = stack.user("ada").await;
+    let there = ada.at(&stack.gateways[1]);
+    let mut doomed = there.connect().await;
+    let mut other = there.with_token(&ada.log_in().await).connect().await;
+    ada.post_empty("/auth/logout").await.ok(204);
+    assert_eq!(doomed.expect_close().await, 4401);
+    there.get("/me").await.refused(401, "UNAUTHENTICATED");
+    other.ask("heartbeat", json!({}), "heartbeatAck").await;
+}
+
+#[tokio::test]
+async fn presence_and_typing_cross_gateways() {
+    let Some(stack) = Stack::start().await else {
+        return;
+    };
+    let (ada, bob) = (stack.user("ada").await, stack.user("bob").await);
+    let room = ada.room_with(&[&bob]).await;
+    let mut watcher = stack.socket(0, &ada, &room).await;
+    let changed = |online| json!({ "roomId": room, "userId": bob.id, "online": online });
+    let mut phone = stack.socket(1, &bob, &room).await;
+    assert_eq!(watcher.expect("presenceChanged").await, changed(true));
+    // A second device, at yet another gateway, is no news.
+    let laptop = stack.socket(0, &bob, &room).await;
+    let members = ada.get(&format!("/rooms/{room}/members")).await.ok(200);
+    let members = members.as_array().expect("an array");
+    assert!(
+        members.iter().all(|member| member["online"] == true),
+        "{members:?}"
+    );
+
+    let typing = json!({ "roomId": room, "isTyping": true });
+    phone.send("typing", typing).await;
+    let seen = watcher.expect("typing").await;
+    assert_eq!(
+        (&seen["userId"], &seen["isTyping"]),
+        (&json!(bob.id), &json!(true))
+    );
+    watcher.expect_none("presenceChanged").await;
+    phone.close().await;
+    laptop.close().await;
+    assert_eq!(watcher.expect("presenceChanged").await, changed(false));
+}
+
+#[tokio::test]
+async fn members_and_read_cursors_cross_gateways() {
+    let Some(stack) = Stack::start().await else {
+        return;
+    };
+    let (ada, bob) = (stack.user("ada").await, stack.user("bob").await);
+    let room = ada.room("open").await;
+    let mut watcher = stack.socket(0, &ada, &room).await;
+    let there = bob.at(&stack.gateways[1]);
+    there.join(&room).await;
+    assert_eq!(watcher.expect("memberJoined").await["userId"], bob.id);
+    let mut reader = there.connect_to(&room).await;
+    watcher.say(&room, "read me").await;
+    let msg = reader.expect("newMessage").await;
+    let read = json!({ "roomId": room, "lastReadMessageId": msg["id"] });
+    reader.ask("markRead", read, "readUpdated").await;
+    let seen = watcher.expect("readUpdated").await;
+    assert_eq!(
+        seen,
+        json!({ "roomId": room, "userId": bob.id, "lastReadMessageId": msg["id"] })
+    );
+}
