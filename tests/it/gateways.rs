@@ -17,7 +17,6 @@ use crate::harness::{Ground, Part, ServerOptions, Services, TestClient, TestServ
 
 /// Two gateways and two workers.
 struct Stack {
-    ground: Arc<Ground>,
     gateways: Vec<TestServer>,
     workers: Vec<TestServer>,
 }
@@ -33,11 +32,7 @@ impl Stack {
         let starting = [Part::Gateway, Part::Gateway, Part::Worker, Part::Worker].map(part);
         let mut gateways = join_all(starting).await;
         let workers = gateways.split_off(2);
-        Some(Self {
-            ground,
-            gateways,
-            workers,
-        })
+        Some(Self { gateways, workers })
     }
 
     /// Registers a user at the first gateway.

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Answer, Database, RawSocket, TestServer, TestUser, is_embedded, uuid};
+use crate::harness::{Answer, Database, RawSocket, TestServer, TestUser, uuid};
 
 /// Posts while the database is held, hangs up, and lets it go on; again until a table has changed.
 ///
