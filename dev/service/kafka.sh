@@ -69,6 +69,7 @@ broker.heartbeat.interval.ms=500
 # small: a heap of 256 MB has no room for the cleaner's usual 128
 log.cleaner.dedupe.buffer.size=2097152
 offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
 num.network.threads=2
 num.io.threads=4
 END

@@ -535,7 +535,8 @@ mod tests {
             ..store.expect("it opens")
         };
         let user_id = UserId::random();
-        let gave_up = hasty.user(user_id).await;
+        let endless = std::future::pending::<Result<(), StoreError>>();
+        let gave_up = hasty.storage.run(hasty.patience, endless).await;
         assert!(matches!(gave_up, Err(StoreError::Unavailable(_))));
         assert_eq!(hasty.to_the_end().user(user_id).await.ok(), Some(None));
     }

@@ -24,7 +24,9 @@ struct SharedValkey(RedisConfig);
 
 impl Fixture for SharedValkey {
     async fn open(test: &str) -> Option<Self> {
-        let url = real_service::setting("REDIS_URL", test)?.into();
+        let host = real_service::setting("REDIS_HOST", test)?;
+        let port = real_service::setting("REDIS_PORT", test)?;
+        let url = format!("redis://{host}:{port}").into();
         Some(Self(RedisConfig { url }))
     }
 

@@ -70,17 +70,28 @@ async fn a_broadcast_reader_that_died_leaves_what_it_had_in_its_hands() {
     log.close().await;
 }
 
-/// Appends a record within a transaction, whose end takes an offset.
+/// Writes a record of a transaction, and behind it the marker that ends it.
+///
+/// A broker that has seen no transaction yet may hold the marker back for half a minute, unless
+/// another transaction follows: so one does, elsewhere.
 fn transact(fixture: &KafkaFixture, value: &str) {
+    transact_in(fixture, Topic::Messages, value);
+    transact_in(fixture, Topic::Events, value);
+}
+
+fn transact_in(fixture: &KafkaFixture, topic: Topic, value: &str) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", fixture.config.brokers.join(","))
-        .set("transactional.id", format!("{}foreign", fixture.prefix))
+        .set(
+            "transactional.id",
+            format!("{}{}", fixture.prefix, topic.name()),
+        )
         .create()
         .expect("a producer");
     let patience = Duration::from_secs(20);
     producer.init_transactions(patience).expect("a broker");
     producer.begin_transaction().expect("a transaction");
-    let topic = fixture.settings().topic(Topic::Messages);
+    let topic = fixture.settings().topic(topic);
     let record = BaseRecord::<(), str>::to(&topic)
         .payload(value)
         .partition(0);
