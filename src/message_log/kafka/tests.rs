@@ -7,20 +7,19 @@ mod groups;
 mod readers;
 mod topics;
 
-use std::{
-    io::{self, Write},
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
-};
+use std::thread;
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::*;
-use crate::message_log::{
-    MessageLog,
-    suite::{self, Fixture},
+use crate::{
+    message_log::{
+        MessageLog,
+        suite::{self, Fixture},
+    },
+    real_service,
 };
 
 const TOPICS: [Topic; 4] = [
@@ -116,21 +115,7 @@ fn config() -> KafkaConfig {
 
 /// Returns whether there are brokers to test with; says so, or fails, if not.
 fn has_kafka() -> bool {
-    let has = std::env::var_os("KAFKA_BROKERS").is_some_and(|brokers| !brokers.is_empty());
-    if !has {
-        let is_required = std::env::var_os("ROOMCAST_REQUIRE_SERVICES").is_some_and(|it| it == "1");
-        assert!(!is_required, "KAFKA_BROKERS is not set");
-        skip("needs Kafka (set KAFKA_BROKERS)");
-    }
-    has
-}
-
-/// Writes `SKIPPED <running number> <test>: <why>` past the test runner, which would keep it.
-fn skip(why: &str) {
-    static SKIPPED: AtomicU32 = AtomicU32::new(0);
-    let number = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     let test = thread::current();
     let test = test.name().unwrap_or("a test");
-    // Nobody reads it: then nobody counts.
-    let _ = writeln!(io::stderr(), "SKIPPED {number} {test}: {why}");
+    real_service::setting("KAFKA_BROKERS", test).is_some()
 }

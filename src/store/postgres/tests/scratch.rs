@@ -1,10 +1,7 @@
 //! A database for one test, on the server that the environment names.
 
 use std::{
-    env,
     hash::{DefaultHasher, Hash, Hasher},
-    io::{self, Write},
-    sync::atomic::{AtomicU32, Ordering},
     thread,
 };
 
@@ -13,10 +10,7 @@ use tokio::{runtime::Runtime, sync::OnceCell};
 use tokio_postgres::{Client, NoTls};
 use url::Url;
 
-use crate::store::Store;
-
-/// Set where a service that is missing is a failure.
-const REQUIRE: &str = "ROOMCAST_REQUIRE_SERVICES";
+use crate::{real_service, store::Store};
 
 const MIGRATION: &str =
     include_str!("../../../../migrations/postgres/2026-11-25-000000_initial/up.sql");
@@ -110,25 +104,9 @@ fn named(server: &Url, database: &str) -> Url {
 
 /// Returns the server of the environment; `None` says that the test was said to be skipped.
 fn server() -> Option<Url> {
-    if let Ok(url) = env::var("DATABASE_URL") {
-        return Some(Url::parse(&url).expect("DATABASE_URL is a URL"));
-    }
-    assert!(
-        env::var_os(REQUIRE).is_none_or(|value| value != "1"),
-        "DATABASE_URL is not set, and {REQUIRE} is"
-    );
-    skip("needs PostgreSQL (run dev/services up, and load the environment that it writes)");
-    None
-}
-
-/// Writes past the test runner, which would keep it.
-fn skip(why: &str) {
-    static SKIPPED: AtomicU32 = AtomicU32::new(0);
-    let number = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     let test = thread::current();
-    let test = test.name().unwrap_or("a test");
-    // Nobody reads it: then nobody counts.
-    let _ = writeln!(io::stderr(), "SKIPPED {number} {test}: {why}");
+    let url = real_service::setting("DATABASE_URL", test.name().unwrap_or("a test"))?;
+    Some(Url::parse(&url).expect("DATABASE_URL is a URL"))
 }
 
 /// Makes the database that others are copies of, unless an earlier run has; returns its name.
