@@ -4,6 +4,7 @@
 mod accounts;
 mod body;
 mod caller;
+mod carrier;
 mod connection;
 pub mod demo;
 mod handshake;
@@ -21,6 +22,7 @@ mod query;
 mod rooms;
 mod rules;
 mod socket;
+mod upgrade;
 
 use std::net::{IpAddr, Ipv4Addr};
 

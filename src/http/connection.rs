@@ -41,8 +41,6 @@ pub(super) struct Connection {
     requests: Cell<u32>,
     /// When the last answer was made, or when the connection was accepted.
     idle_since: Cell<Instant>,
-    /// It carries a WebSocket, which has its own limits.
-    upgraded: Cell<bool>,
     /// Hangs up when it is idle; none once it carries a WebSocket.
     watch: RefCell<Option<JoinHandle<()>>>,
     /// The request that is answered reads its body.
@@ -67,7 +65,6 @@ impl Connection {
             socket: second_handle(stream).map(Arc::new),
             requests: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
-            upgraded: Cell::new(false),
             watch: RefCell::default(),
             wants_body: Cell::new(false),
             blocked_since: Cell::new(None),
@@ -93,11 +90,6 @@ impl Connection {
     pub(super) fn set_wants_body(&self, wants_body: bool) {
         self.wants_body.set(wants_body);
         self.wake_reader();
-    }
-
-    /// Returns whether it carries a WebSocket.
-    pub(super) fn is_upgraded(&self) -> bool {
-        self.upgraded.get()
     }
 
     /// Returns whether more may be read: nothing but what the request under way asks for, and
@@ -174,9 +166,8 @@ fn second_handle(stream: &TcpStream) -> Option<Socket> {
 pub(super) struct Answering(Rc<Connection>);
 
 impl Answering {
-    /// The answer makes a WebSocket of the connection.
+    /// The answer makes a WebSocket of the connection, which has its own limits.
     pub(super) fn upgrade(&self) {
-        self.0.upgraded.set(true);
         // A socket that does nothing keeps no memory for it.
         if let Some(watching) = self.0.watch.take() {
             watching.abort();

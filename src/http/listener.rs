@@ -3,11 +3,12 @@
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
+    rc::Rc,
     time::Duration,
 };
 
 use actix_http::{HttpService, Protocol, Request, Response};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, map_config};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, fn_factory, map_config};
 use actix_web::{
     Error,
     body::MessageBody,
@@ -16,7 +17,7 @@ use actix_web::{
 };
 use socket2::{Domain, Socket, Type};
 
-use super::paced::PacedStream;
+use super::{paced::PacedStream, upgrade};
 
 /// HTTP headers must be here within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,8 +58,20 @@ where
     let stopping = server.graceful_shutdown_signal();
     let server = server.listen("roomcast", listener, move || {
         let stopping = stopping.clone();
-        let app = app().into_factory();
-        let app = app.map_err(|error| error.into().error_response());
+        let refusing = || {
+            let app = app().into_factory();
+            app.map_err(|error| error.into().error_response())
+        };
+        let upgrading = refusing();
+        let upgrading = fn_factory(move || {
+            let app = upgrading.new_service(AppConfig::default());
+            async {
+                let app = Rc::new(app.await?);
+                Ok::<_, S::InitError>(fn_service(move |(request, framed)| {
+                    Box::pin(upgrade::answer(Rc::clone(&app), request, framed))
+                }))
+            }
+        });
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
@@ -71,7 +84,8 @@ where
             .on_connect_ext(|stream: &PacedStream, extensions| {
                 extensions.insert(stream.connection());
             })
-            .finish(map_config(app, |()| AppConfig::default()));
+            .upgrade(upgrading)
+            .finish(map_config(refusing(), |()| AppConfig::default()));
         fn_service(async |stream: TcpStream| {
             let peer = stream.peer_addr().ok();
             Ok((PacedStream::new(stream), Protocol::Http1, peer))

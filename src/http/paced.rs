@@ -19,19 +19,21 @@ use actix_web::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take},
+    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
+};
 
 use super::connection::{Answering, Connection};
 
 /// Most bytes that are parsed before anything is answered.
-const PORTION_BYTES: usize = 2 * 1024;
+const PORTION_BYTES: u64 = 2 * 1024;
 
 /// A TCP stream that is read no faster than its peer reads.
 pub(super) struct PacedStream {
-    stream: TcpStream,
+    /// The limit is what may be read before it is somebody else's turn.
+    stream: Take<TcpStream>,
     connection: Rc<Connection>,
-    /// What may be read before it is somebody else's turn.
-    left: usize,
 }
 
 impl PacedStream {
@@ -39,13 +41,17 @@ impl PacedStream {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self {
             connection: Connection::prepare(&stream),
-            stream,
-            left: PORTION_BYTES,
+            stream: stream.take(PORTION_BYTES),
         }
     }
 
     pub(super) fn connection(&self) -> Rc<Connection> {
         Rc::clone(&self.connection)
+    }
+
+    /// Gives the connection away, to carry something else.
+    pub(super) fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.stream.into_inner().into_split()
     }
 
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
@@ -64,29 +70,20 @@ impl AsyncRead for PacedStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.connection.is_upgraded() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
-        }
         if !this.connection.may_read() {
             this.connection.wake_to_read(cx.waker());
             return Poll::Pending;
         }
-        if this.left == 0 {
-            this.left = PORTION_BYTES;
+        if this.stream.limit() == 0 {
+            this.stream.set_limit(PORTION_BYTES);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let length = this.left.min(buf.remaining());
-        let mut portion = ReadBuf::new(buf.initialize_unfilled_to(length));
-        let read = Pin::new(&mut this.stream).poll_read(cx, &mut portion);
-        let length = portion.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         if read.is_pending() {
-            this.left = PORTION_BYTES;
+            this.stream.set_limit(PORTION_BYTES);
         }
-        ready!(read)?;
-        this.left -= length;
-        buf.advance(length);
-        Poll::Ready(Ok(()))
+        read
     }
 }
 
@@ -96,16 +93,16 @@ impl AsyncWrite for PacedStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let written = Pin::new(self.stream.get_mut()).poll_write(cx, buf);
         self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(self.stream.get_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(self.stream.get_mut()).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -113,12 +110,12 @@ impl AsyncWrite for PacedStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let written = Pin::new(self.stream.get_mut()).poll_write_vectored(cx, bufs);
         self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 }
 

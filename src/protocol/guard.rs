@@ -57,6 +57,8 @@ pub struct FrameGuard {
     /// Of the message under way, when it is fragmented.
     fragments: usize,
     message_bytes: u64,
+    /// That have ended.
+    frames: u64,
 }
 
 impl Default for FrameGuard {
@@ -66,6 +68,7 @@ impl Default for FrameGuard {
             first: 0,
             fragments: 0,
             message_bytes: 0,
+            frames: 0,
         }
     }
 }
@@ -97,16 +100,22 @@ impl FrameGuard {
                 Place::Body(left) => {
                     let here = left.min(chunk.len() as u64);
                     chunk = &chunk[usize::try_from(here).expect("at most the chunk's length")..];
-                    self.place = match left - here {
-                        0 => Place::First,
-                        left => Place::Body(left),
-                    };
+                    self.place = Place::Body(left - here);
+                    if left == here {
+                        self.place = Place::First;
+                        self.frames += 1;
+                    }
                     continue;
                 }
             }
             chunk = rest;
         }
         Ok(())
+    }
+
+    /// Returns how many frames are whole.
+    pub fn frames(&self) -> u64 {
+        self.frames
     }
 
     fn check_first(&self, byte: u8) -> Result<(), Violation> {

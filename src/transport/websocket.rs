@@ -38,6 +38,8 @@ const MAX_DISCARDED_BYTES: usize = 1 << 20;
 pub struct Connection {
     pub(crate) fragments: BytesMut,
     fault: Rc<Cell<Option<Fault>>>,
+    /// Frames that were handled.
+    handled: Rc<Cell<u64>>,
 }
 
 /// Why the stream of frames ended early.
@@ -58,15 +60,18 @@ pub fn start(
 ) -> Result<HttpResponse, Error> {
     let mut response = handshake_with_protocols(request, &[SUBPROTOCOL])?;
     let fault = Rc::new(Cell::new(None));
+    let handled = Rc::new(Cell::new(0));
     let frames = Guarded {
         payload,
         guard: FrameGuard::default(),
         fault: Rc::clone(&fault),
+        handled: Rc::clone(&handled),
         discarded: 0,
     };
     let session = session(Connection {
         fragments: BytesMut::new(),
         fault,
+        handled,
     });
     let outbox = Arc::clone(&session.outbox);
     let (_, context) = WebsocketContext::create_with_addr(session, frames);
@@ -75,11 +80,13 @@ pub fn start(
 
 // ----------------------------------------------------------------- frames in
 
-/// The payload, checked header by header.
+/// The payload, checked header by header; no more of it while frames wait to be handled, for the
+/// codec would keep all that it is offered.
 struct Guarded {
     payload: web::Payload,
     guard: FrameGuard,
     fault: Rc<Cell<Option<Fault>>>,
+    handled: Rc<Cell<u64>>,
     discarded: usize,
 }
 
@@ -87,6 +94,10 @@ impl Stream for Guarded {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.fault.get().is_none() && self.handled.get() < self.guard.frames() {
+            // Asked again as soon as they are.
+            return Poll::Pending;
+        }
         loop {
             let chunk = match ready!(Pin::new(&mut self.payload).poll_next(cx)) {
                 Some(Ok(chunk)) => chunk,
@@ -129,6 +140,8 @@ impl Actor for SessionActor {
 
 impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     fn handle(&mut self, frame: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        let handled = &self.connection.handled;
+        handled.set(handled.get() + 1);
         if let Ok(Message::Close(reason)) = frame {
             return self
                 .outbox

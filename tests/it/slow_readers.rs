@@ -22,7 +22,7 @@ const RESET: u16 = 1006;
 const CONTENT: usize = 4_900;
 
 /// What the kernels of both sides and the connection's buffers hold of a socket that is not read,
-/// in bytes: 140 KB in the kernels, as seen, and 32 to 96 KiB in the connection's buffer.
+/// in bytes: 140 KB in the kernels, as seen, and up to 64 KiB that the connection has taken from the outbox.
 const IN_BUFFERS: usize = 200 * 1024;
 
 /// One room with somebody who speaks, somebody who listens and somebody who will stop reading.
