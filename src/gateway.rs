@@ -2,8 +2,10 @@
 
 mod changes;
 mod rooms;
+mod turns;
 
 pub use rooms::OrUnavailable;
+pub use turns::Turns;
 
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ pub struct Gateway {
     pub failures: LoginFailures,
     pub limits: Arc<Limits>,
     pub memberships: Memberships,
+    /// Of joins and replays, at the store.
+    pub turns: Turns,
     pub bridge: BridgeHandle,
     pub presence: PresenceHandle,
     pub drain: Drain,

@@ -36,7 +36,7 @@ use crate::{
     clock::Timestamp,
     config::GatewayConfig,
     drain::Drain,
-    gateway::Gateway,
+    gateway::{Gateway, Turns},
     http::{demo::Demo, health::WorkerHealth},
     ids::{ServerId, SessionId, UserId},
     limits::Limits,
@@ -334,6 +334,7 @@ async fn start_gateway(
     );
     Ok(Gateway {
         limits: Limits::new(config.limits),
+        turns: Turns::default(),
         failures: LoginFailures::new(config.limits.login_failures),
         bridge,
         drain,

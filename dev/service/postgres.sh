@@ -11,6 +11,7 @@ start_postgres() {
     spawn postgres "${as_postgres[@]}" "$postgres/postgres" -D "$own/data"
 }
 
+# Tests remove databases in which a vacuum may be at work: hence the last line.
 # The folder is there when all is in it: the database, its user, the settings.
 make_database() {
     (
@@ -29,6 +30,7 @@ END
         as postgres "$postgres/postgres" --single -c exit_on_error=on -D new postgres <<END || exit
 CREATE ROLE chat LOGIN CREATEDB PASSWORD '$(value DB_PASSWORD)'
 CREATE DATABASE chat OWNER chat
+GRANT pg_signal_backend TO chat
 END
         mv new data
     ) >>"$folder/postgres/log" 2>&1 9>&- || start_failed postgres

@@ -22,7 +22,11 @@ use actix_web::web::Data;
 use fail::fail_point;
 use rustc_hash::FxHashMap;
 
-use self::{faults::Faults, joining::RoomSlot, sending::SendQueue};
+use self::{
+    faults::Faults,
+    joining::{RoomSlot, RoomTurns},
+    sending::SendQueue,
+};
 use super::room_registry::{IdentifySession, RegisterSession, RoomRegistry, SessionGone};
 use crate::{
     auth::Identity,
@@ -65,6 +69,7 @@ pub struct SessionActor {
     limits: SocketLimits,
     faults: Faults,
     rooms: FxHashMap<RoomId, RoomSlot>,
+    turns: RoomTurns,
     sends: SendQueue,
 }
 
@@ -90,6 +95,7 @@ impl SessionActor {
             limits,
             faults: Faults::default(),
             rooms: FxHashMap::default(),
+            turns: RoomTurns::default(),
             sends: SendQueue::default(),
         }
     }

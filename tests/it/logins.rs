@@ -29,16 +29,22 @@ fn assert_waits(refused: &Answer, most: u64) {
 async fn of_many_guesses_at_once_no_more_are_judged_than_may_fail() {
     let server = ServerOptions::new().env("BCRYPT_COST", 10).start().await;
     let ada = server.user("ada").await;
-    let guesses = (0..80).map(async |n| log_in(&ada, &ada.email, &format!("guess {n}")).await);
+    let guess = async |n| log_in(&ada, &ada.email, &format!("guess {n}")).await;
     let mut judged = 0;
-    for answer in join_all(guesses).await {
-        match answer.status {
-            401 => judged += 1,
-            429 => assert_waits(&answer, 900),
-            _ => assert_waits(&answer.refused(503, "UNAVAILABLE"), 1),
+    // A second time for those that were sent away before they were judged.
+    for _ in 0..2 {
+        for answer in join_all((0..80).map(guess)).await {
+            match answer.status {
+                401 => judged += 1,
+                429 => assert_waits(&answer, 900),
+                _ => assert_waits(&answer.refused(503, "UNAVAILABLE"), 1),
+            }
         }
     }
-    assert_eq!(judged, 10);
+    assert!(judged <= 10, "{judged}");
+    for _ in judged..10 {
+        guess(0).await.refused(401, "INVALID_CREDENTIALS");
+    }
     let refused = log_in(&ada, &ada.email, &ada.password).await;
     assert_waits(&refused.refused(429, "RATE_LIMITED"), 900);
 }

@@ -1,4 +1,4 @@
-//! Joins and leaves of one socket: for each room one after another.
+//! Joins and leaves of one socket: for each room one after another, of all rooms a few at a time.
 //!
 //! What a join does is its [`Walk`]; here is when it may.
 
@@ -23,6 +23,10 @@ use crate::{
 /// Joins and leaves of one room that wait for the one under way.
 const MAX_WAITING: usize = 16;
 
+/// Joins and leaves of one socket that are under way. A client that comes back joins a thousand
+/// rooms at once: what waits here costs little, what is under way a walk each.
+const MAX_UNDER_WAY: usize = 16;
+
 /// When a client may try again that had too many of them wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -31,9 +35,18 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct RoomSlot {
     attached: Option<AttachedRoom>,
     busy: bool,
+    /// It has its place in [`RoomTurns`].
+    queued: bool,
     waiting: VecDeque<RoomTask>,
     /// The generation up to which memberships have ended; read by the walk under way.
     ended: Rc<Cell<u64>>,
+}
+
+/// Whose turn it is when too many are under way.
+#[derive(Default)]
+pub(super) struct RoomTurns {
+    under_way: usize,
+    queue: VecDeque<RoomId>,
 }
 
 enum RoomTask {
@@ -78,7 +91,10 @@ impl SessionActor {
             .as_ref()
             .is_some_and(|room| room.generation <= generation)
         {
-            self.rooms.remove(&room_id);
+            slot.attached = None;
+            if slot.waiting.is_empty() {
+                self.rooms.remove(&room_id);
+            }
         }
     }
 
@@ -103,6 +119,12 @@ impl SessionActor {
         if slot.busy {
             return;
         }
+        if self.turns.under_way >= MAX_UNDER_WAY && !slot.waiting.is_empty() {
+            if !std::mem::replace(&mut slot.queued, true) {
+                self.turns.queue.push_back(room_id);
+            }
+            return;
+        }
         let Some(task) = slot.waiting.pop_front() else {
             if slot.attached.is_none() {
                 self.rooms.remove(&room_id);
@@ -110,6 +132,7 @@ impl SessionActor {
             return;
         };
         slot.busy = true;
+        self.turns.under_way += 1;
         let previous = slot.attached.take();
         match task {
             RoomTask::Join(id, join) => self.start_join(id, join, previous, ctx),
@@ -206,8 +229,18 @@ impl SessionActor {
     }
 
     fn task_ended(&mut self, room_id: RoomId, ctx: &mut SessionContext) {
+        self.turns.under_way -= 1;
         if let Some(slot) = self.rooms.get_mut(&room_id) {
             slot.busy = false;
+        }
+        // Those who wait for longer come first.
+        while self.turns.under_way < MAX_UNDER_WAY
+            && let Some(first) = self.turns.queue.pop_front()
+        {
+            if let Some(slot) = self.rooms.get_mut(&first) {
+                slot.queued = false;
+            }
+            self.next_task(first, ctx);
         }
         self.next_task(room_id, ctx);
     }

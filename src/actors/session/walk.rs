@@ -24,7 +24,7 @@ use crate::{
         MAX_REPLAY,
         client::{After, JoinRoom, RequestId},
     },
-    store::{Member, PageCursor},
+    store::{Member, MessagePage, PageCursor},
 };
 
 /// Messages read at a time by a replay.
@@ -123,6 +123,7 @@ impl Walk {
     }
 
     async fn member(&self) -> Result<(Member, Seq), ApiError> {
+        let _turn = self.gateway.turns.take().await?;
         let store = &self.gateway.store;
         let standing = store.standing(self.room_id, self.user_id).await;
         let (standing, head) = standing.or_unavailable()?;
@@ -140,6 +141,7 @@ impl Walk {
             None => None,
             Some(After::Seq(seq)) => Some(seq),
             Some(After::Id(id)) => {
+                let _turn = self.gateway.turns.take().await?;
                 let store = &self.gateway.store;
                 let room = store.room(self.room_id).await.or_unavailable()?;
                 let newest = room.and_then(|room| room.last_message_id);
@@ -214,15 +216,20 @@ impl Walk {
         opened.map_err(|_| ApiError::unavailable("the server stops"))
     }
 
+    async fn page(&self, after: PageCursor) -> Result<MessagePage, ApiError> {
+        let _turn = self.gateway.turns.take().await?;
+        let store = &self.gateway.store;
+        let page = store.messages(self.room_id, after, REPLAY_PAGE).await;
+        page.or_unavailable()
+    }
+
     /// Reads from the position to the store's end; returns how many messages were queued.
     async fn replay(&self, member: &Member) -> Result<u64, Interruption> {
         let mut replayed = 0;
         loop {
             let position = self.outbox.position(self.room_id);
             let after = PageCursor::AfterSeq(position.ok_or_else(closed)?);
-            let store = &self.gateway.store;
-            let page = store.messages(self.room_id, after, REPLAY_PAGE).await;
-            let page = page.or_unavailable()?;
+            let page = self.page(after).await?;
             let mut complete = true;
             for msg in page.messages {
                 self.outbox.writable().await;
