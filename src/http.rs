@@ -1,4 +1,4 @@
-//! HTTP: the REST API, the upgrade to a WebSocket, health, the page. Handlers stay thin:
+//! HTTP: the REST API, the upgrades to a WebSocket, health, the page. Handlers stay thin:
 //! extract, ask the store or the bridge, answer.
 
 mod accounts;
@@ -21,6 +21,7 @@ mod query;
 mod rooms;
 mod rules;
 mod socket;
+mod socket_io;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -59,6 +60,7 @@ pub fn configure(config: &mut ServiceConfig) {
     health::configure(config);
     demo::configure(config);
     socket::configure(config);
+    socket_io::configure(config);
     page::configure(config);
 }
 

@@ -139,6 +139,7 @@ impl SessionActor {
             addr: ctx.address(),
             outbox: Arc::clone(&self.outbox),
         };
+        self.outbox.open();
         if self.registry.try_send(register).is_err() {
             return self.outbox.close(CloseCode::ServerError);
         }
@@ -181,7 +182,15 @@ impl SessionActor {
     pub(crate) fn text(&mut self, text: &str, ctx: &mut SessionContext) {
         let _handling = metrics::get().actor(ActorKind::Session).begin();
         fail_point!("session-actor");
-        match (client::parse(text), self.identity.is_some()) {
+        if self.connection.socket_io.is_some() {
+            return self.packet(text, ctx);
+        }
+        self.received(client::parse(text), ctx);
+    }
+
+    /// A frame or packet has been read.
+    pub(crate) fn received(&mut self, read: Result<Request, BadRequest>, ctx: &mut SessionContext) {
+        match (read, self.identity.is_some()) {
             (Ok(request), true) => self.request(request, ctx),
             (
                 Ok(Request {
@@ -195,6 +204,38 @@ impl SessionActor {
             }
             (_, false) => self.outbox.close(CloseCode::Unauthenticated),
             (Err(bad), true) => self.answer_bad(bad),
+        }
+    }
+
+    /// The first packet of a Socket.IO client has come in, which says who it is. One that is not
+    /// let in is greeted and sent away, as the original did and existing clients expect.
+    pub(crate) fn introduce(&mut self, token: String, ctx: &mut SessionContext) {
+        let gateway = self.gateway.clone();
+        let asking = async move { gateway.auth.authenticate(&token).await };
+        ctx.wait(
+            asking
+                .into_actor(self)
+                .map(|identity, this, ctx| match identity {
+                    Ok(identity) => this.admit(Arc::new(identity), None, ctx),
+                    Err(error) if error.code == Code::Unauthenticated => {
+                        this.outbox.greet();
+                        this.outbox.close(CloseCode::Unauthenticated);
+                    }
+                    Err(_) => this.outbox.close(CloseCode::ServerError),
+                }),
+        );
+    }
+
+    /// Returns whether it is known whose socket it is.
+    pub(crate) fn is_introduced(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// Something has come in that asks for nothing; it costs as much as what does.
+    pub(crate) fn idle_talk(&mut self) {
+        metrics::get().frame_in("bad");
+        if self.limits.check_frame().is_err() {
+            self.count_refusal();
         }
     }
 
@@ -311,6 +352,7 @@ impl SessionActor {
         }
         self.identity = Some(Arc::clone(&identity));
         self.outbox.identify(identity.user_id);
+        self.outbox.greet();
         let identify = IdentifySession {
             session_id: self.outbox.session_id,
             identity: Arc::clone(&identity),
@@ -364,11 +406,14 @@ impl SessionActor {
                 .typing(typing.room_id, user_id, typing.is_typing);
             Ok(())
         };
-        ctx.spawn(asking.into_actor(self).map(move |outcome, this, _| {
-            if let Err(error) = outcome {
-                this.error(id.as_ref(), &error);
-            }
-        }));
+        ctx.spawn(
+            asking
+                .into_actor(self)
+                .map(move |outcome, this, _| match outcome {
+                    Ok(()) => this.outbox.done(id.as_ref()),
+                    Err(error) => this.error(id.as_ref(), &error),
+                }),
+        );
     }
 
     fn mark_read(&mut self, id: Option<RequestId>, mark: MarkRead, ctx: &mut SessionContext) {

@@ -1,4 +1,4 @@
-//! The raw WebSocket transport: the session's actor context, its frames in, and its bytes out.
+//! The WebSocket transport: the session's actor context, its frames in, and its bytes out.
 //!
 //! Frames in pass the [`FrameGuard`] before anything is buffered. Bytes out come from the
 //! session's [`Outbox`], never from the context: what waits when the connection is polled leaves
@@ -29,6 +29,7 @@ use crate::{
         server::Frame,
         wire,
     },
+    transport::socket_io::SocketIo,
 };
 
 /// Bytes that are read and dropped after a violation, so that the peer can read why.
@@ -38,6 +39,8 @@ const MAX_DISCARDED_BYTES: usize = 1 << 20;
 pub struct Connection {
     pub(crate) fragments: BytesMut,
     fault: Rc<Cell<Option<Fault>>>,
+    /// What only a client of Socket.IO has.
+    pub(crate) socket_io: Option<SocketIo>,
 }
 
 /// Why the stream of frames ended early.
@@ -67,6 +70,7 @@ pub fn start(
     let session = session(Connection {
         fragments: BytesMut::new(),
         fault,
+        socket_io: None,
     });
     let outbox = Arc::clone(&session.outbox);
     let (_, context) = WebsocketContext::create_with_addr(session, frames);
