@@ -169,3 +169,106 @@ impl<'a> Broadcast<'a> {
         self.encodings.get_or_encode(dialect, || self.event.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        error::{ApiError, Code},
+        ids::ClientMsgId,
+        protocol::server::{ErrorFrame, InRoom, MessageAccepted, MessageFailed},
+    };
+
+    const ID: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+    /// What is in a short text frame.
+    fn text(frame: &Frame) -> &str {
+        let payload = match frame.bytes[1] {
+            126 => &frame.bytes[4..],
+            _ => &frame.bytes[2..],
+        };
+        std::str::from_utf8(payload).expect("text is UTF-8")
+    }
+
+    fn in_room() -> InRoom {
+        let room_id = ID.parse().expect("a UUID");
+        InRoom { room_id }
+    }
+
+    #[test]
+    fn an_event_is_encoded_once_for_each_dialect() {
+        let broadcast = Broadcast::new(ServerEvent::RoomLeft(in_room()));
+        assert_eq!(broadcast.encodings.longest(), 0);
+        for (dialect, expected) in [
+            (
+                Dialect::Json,
+                format!(r#"{{"event":"roomLeft","data":{{"roomId":"{ID}"}}}}"#),
+            ),
+            (
+                Dialect::SocketIo,
+                format!(r#"42["roomLeft",{{"roomId":"{ID}"}}]"#),
+            ),
+        ] {
+            let frame = broadcast.frame(dialect);
+            assert_eq!((text(frame), frame.kind), (&*expected, Kind::RoomLeft));
+            let again = broadcast.frame(dialect);
+            assert_eq!(again.bytes.as_ptr(), frame.bytes.as_ptr());
+            assert!(broadcast.encodings.longest() >= frame.bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_reply_is_the_callback_the_event_or_both() {
+        let check = |event: ServerEvent<'_>, id: Option<u64>, expected: &[String]| {
+            let id = id.map(|id| RequestId::Number(id.into()));
+            let reply = Dialect::SocketIo.reply(&event, id.as_ref());
+            let said: Vec<_> = reply.iter().flatten().map(text).collect();
+            assert_eq!(said, expected);
+        };
+        let left = || ServerEvent::RoomLeft(in_room());
+        let event = |name: &str, data: &serde_json::Value| format!("42{}", json!([name, data]));
+        let room = json!({ "roomId": ID });
+        check(left(), None, &[event("roomLeft", &room)]);
+        let done = format!(r#"4312[{{"success":true,"roomId":"{ID}"}}]"#);
+        check(left(), Some(12), &[done]);
+
+        let accepted = || {
+            ServerEvent::MessageAccepted(MessageAccepted::new(ClientMsgId(
+                ID.parse().expect("a UUID"),
+            )))
+        };
+        let data = json!({ "clientMsgId": ID, "status": "ACCEPTED" });
+        let told = event("messageAccepted", &data);
+        check(accepted(), None, &[told.clone()]);
+        check(accepted(), Some(0), &[format!("430[{data}]"), told]);
+
+        let error = ApiError::new(Code::NotMember);
+        let detail = &error.detail;
+        let failed = || ServerEvent::Error(ErrorFrame::from(&error));
+        let fields = format!(r#""code":"NOT_MEMBER","message":"{detail}","retryable":false"#);
+        check(failed(), None, &[format!(r#"42["error",{{{fields}}}]"#)]);
+        let acknowledged = format!(r#"431[{{"success":false,"error":"{detail}",{fields}}}]"#);
+        check(failed(), Some(1), &[acknowledged]);
+        let refused = ServerEvent::MessageFailed(MessageFailed::new(None, &error));
+        let reply = Dialect::SocketIo.reply(&refused, Some(&RequestId::Number(1.into())));
+        assert_eq!(reply.iter().flatten().count(), 2);
+    }
+
+    #[test]
+    fn a_farewell_says_whether_to_come_back() {
+        let check = |code, is_greeted, expected: Option<&str>| {
+            assert!(Dialect::Json.farewell(code, is_greeted).is_none());
+            let frame = Dialect::SocketIo.farewell(code, is_greeted);
+            assert_eq!(frame.as_ref().map(text), expected, "{code:?}");
+        };
+        check(CloseCode::Unauthenticated, true, Some("41"));
+        check(CloseCode::Unauthenticated, false, None);
+        let refusal = r#"44{"message":"too many sockets or packets"}"#;
+        check(CloseCode::TooMany, false, Some(refusal));
+        check(CloseCode::TooMany, true, None);
+        check(CloseCode::Restart, true, None);
+        check(CloseCode::TooSlow, true, None);
+    }
+}

@@ -80,7 +80,9 @@ pub(in crate::protocol) fn ping() -> Frame {
 pub(in crate::protocol) fn farewell(code: CloseCode, is_greeted: bool) -> Option<Frame> {
     let packet_out = match (code, is_greeted) {
         (CloseCode::Unauthenticated, true) => Packet::disconnect(NAMESPACE),
-        (CloseCode::TooMany, false) => Packet::connect_error(NAMESPACE, "too many sockets"),
+        (CloseCode::TooMany, false) => {
+            Packet::connect_error(NAMESPACE, "too many sockets or packets")
+        }
         _ => return None,
     };
     Some(packet(Kind::Control, packet_out))
