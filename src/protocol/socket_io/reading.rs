@@ -77,18 +77,30 @@ pub fn read(text: &str) -> Result<Packet, BadPacket> {
     };
     // Attachments are refused, so that no packet waits for the next one.
     let state = ParserState::default();
-    let packet = CommonParser.decode_str(&ParseConfig::default(), &state, message)?;
+    let packet = CommonParser.decode_str(&ParseConfig::default(), &state, message.clone())?;
     if packet.ns.as_str() != NAMESPACE {
         return Err(BadPacket::Namespace(packet.ns.into()));
     }
     match packet.inner {
         PacketData::Connect(auth) => read_connect(auth.as_ref()),
+        PacketData::Event(_, None) if names_an_ack(&message) => Err(BadPacket::Malformed),
         PacketData::Event(args, ack) => read_event(&args, ack),
         PacketData::EventAck(..) => Ok(Packet::Ack),
         PacketData::Disconnect => Ok(Packet::Disconnect),
         PacketData::BinaryEvent(..) | PacketData::BinaryAck(..) => Err(BadPacket::Binary),
         PacketData::ConnectError(_) => Err(BadPacket::Malformed),
     }
+}
+
+/// Returns whether a packet asks for an acknowledgement. The parser drops an id that is too large,
+/// and who waits for it would wait for ever.
+fn names_an_ack(packet: &str) -> bool {
+    let after_type = packet.get(1..).unwrap_or_default();
+    let after_namespace = match after_type.strip_prefix('/') {
+        Some(named) => named.split_once(',').map_or("", |(_, rest)| rest),
+        None => after_type,
+    };
+    after_namespace.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn read_connect(auth: Option<&Value>) -> Result<Packet, BadPacket> {
@@ -116,7 +128,6 @@ fn read_connect(auth: Option<&Value>) -> Result<Packet, BadPacket> {
 
 fn read_event(args: &Value, ack: Option<i64>) -> Result<Packet, BadPacket> {
     let args = args.as_str().ok_or(BadPacket::Malformed)?;
-    // An id that is too large is left where it was found.
     let args: Vec<&RawValue> = serde_json::from_str(args).map_err(|_| BadPacket::Malformed)?;
     let event = args.first().ok_or(BadPacket::Malformed)?.get();
     let event: String = serde_json::from_str(event).map_err(|_| BadPacket::Malformed)?;
@@ -130,6 +141,8 @@ fn read_event(args: &Value, ack: Option<i64>) -> Result<Packet, BadPacket> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::protocol::client::ClientEvent;
 
@@ -210,6 +223,7 @@ mod tests {
             r#"42["disconnect"]"#,
             r#"42["\ud800"]"#,
             r#"4299999999999999999999["heartbeat"]"#,
+            r#"42/,9223372036854775808["heartbeat"]"#,
             r#"42-1["heartbeat"]"#,
             "421",
             "43[]",
@@ -246,5 +260,18 @@ mod tests {
         check(r#"427["sendMessage"]"#, "send 7 VALIDATION_FAILED");
         check(r#"427["sendMessage",[1]]"#, "send 7 VALIDATION_FAILED");
         check(r#"42["sendMessage",{}]"#, "send None VALIDATION_FAILED");
+    }
+
+    proptest! {
+        /// The parsers behind it cut texts by bytes.
+        #[test]
+        fn whatever_is_said_is_read_or_refused(
+            any_text in ".{0,40}",
+            packet in r#"[0-7b][0-7]?[0-9]{0,3}-?(/[a-zé]{0,3},?)?[0-9]{0,22}[\[{"a-zé,}\]]{0,20}"#,
+        ) {
+            for text in [any_text, packet] {
+                let _ = read(&text);
+            }
+        }
     }
 }
