@@ -1,6 +1,6 @@
 //! The limits of bare JSON hold here too, and so do drains.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -47,24 +47,27 @@ async fn who_is_over_a_rate_is_told_in_the_callback_and_closed_in_the_end() {
     let ada = server.user("ada").await;
     let room = ada.room("busy").await;
     let mut client = SocketIoClient::connect(&server, &ada.token).await;
-    let flood: Vec<u8> = (0..400)
-        .flat_map(|id| {
-            text(&format!(
-                "42{id}{}",
-                json!(["sendMessage", draft(&room, "x")])
-            ))
-        })
-        .collect();
-    client.write(&flood).await;
-    let (said, code) = client.said_until_close().await;
-    assert!([TOO_MANY, RESET].contains(&code), "{code}");
-    let of = |start: &str, part: &str| {
-        let fits = |packet: &&String| packet.starts_with(start) && packet.contains(part);
-        said.iter().filter(fits).count()
+    let sends = |ids: Range<u64>| -> Vec<u8> {
+        let send = |id| format!("42{id}{}", json!(["sendMessage", draft(&room, "x")]));
+        ids.flat_map(|id| text(&send(id))).collect()
     };
-    assert!(of("43", "ACCEPTED") >= 20);
-    assert_eq!(of("43", "RATE_LIMITED"), of("42", "RATE_LIMITED"));
-    assert!(of("43", "RATE_LIMITED") <= 100);
+    client.write(&sends(0..80)).await;
+    let mut accepted = 0;
+    for id in 0..80 {
+        let told = client.acknowledged(id).await;
+        match told["code"].as_str() {
+            None => accepted += 1,
+            Some(code) => {
+                assert_eq!((code, &told["retryable"]), ("RATE_LIMITED", &json!(true)));
+                assert!(told["retryAfterMs"].as_u64() > Some(0), "{told}");
+                assert_eq!(client.event("messageFailed").await["code"], code);
+            }
+        }
+    }
+    assert!((20..80).contains(&accepted), "{accepted} were accepted");
+    client.write(&sends(80..400)).await;
+    let (_, code) = client.said_until_close().await;
+    assert!([TOO_MANY, RESET].contains(&code), "{code}");
 }
 
 #[tokio::test]
