@@ -1,18 +1,22 @@
 //! Which stored messages a room still has to deliver: arithmetic on seqs, nothing else.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::{
     ids::{ClientMsgId, RoomId, Seq, UserId},
     message::PersistedMessage,
-    protocol::server::{Frame, NewMessage, ServerEvent},
+    protocol::{
+        dialect::{Dialect, Encodings},
+        server::{Frame, NewMessage, ServerEvent},
+    },
 };
 
-/// A stored message on its way to the sockets of this process, encoded at most once.
+/// A stored message on its way to the sockets of this process, encoded at most once for each
+/// dialect.
 #[derive(Debug)]
 pub struct Delivery {
     message: PersistedMessage,
-    frame: OnceLock<Frame>,
+    encodings: Encodings,
 }
 
 /// Shared by the rooms of all slices.
@@ -24,7 +28,7 @@ impl Delivery {
     pub fn new(message: PersistedMessage) -> SharedDelivery {
         Arc::new(Self {
             message,
-            frame: OnceLock::new(),
+            encodings: Encodings::default(),
         })
     }
 
@@ -53,10 +57,16 @@ impl Delivery {
         &self.message
     }
 
-    /// Returns the `newMessage` frame, encoding it at the first call.
-    pub fn frame(&self) -> &Frame {
-        self.frame
-            .get_or_init(|| ServerEvent::NewMessage(NewMessage::from(&self.message)).push())
+    /// Returns the `newMessage` frame, encoding it at the first call for a dialect.
+    pub fn frame(&self, dialect: Dialect) -> &Frame {
+        let event = || ServerEvent::NewMessage(NewMessage::from(&self.message));
+        self.encodings.get_or_encode(dialect, event)
+    }
+
+    /// Returns the length of the longest frame that was encoded; 0 when nobody asked for one.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        self.encodings.longest()
     }
 }
 

@@ -1,4 +1,4 @@
-//! HTTP: the REST API, the upgrade to a WebSocket, health, the page. Handlers stay thin:
+//! HTTP: the REST API, the upgrades to a WebSocket, health, the page. Handlers stay thin:
 //! extract, ask the store or the bridge, answer.
 
 mod accounts;
@@ -22,6 +22,7 @@ mod query;
 mod rooms;
 mod rules;
 mod socket;
+mod socket_io;
 mod upgrade;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -61,6 +62,7 @@ pub fn configure(config: &mut ServiceConfig) {
     health::configure(config);
     demo::configure(config);
     socket::configure(config);
+    socket_io::configure(config);
     page::configure(config);
 }
 

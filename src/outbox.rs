@@ -34,6 +34,7 @@ use crate::{
         MAX_QUEUED_BYTES,
         client::RequestId,
         close::CloseCode,
+        dialect::{Broadcast, Dialect},
         server::{Frame, Kind, MessageAccepted, MessageFailed, ServerEvent},
         wire,
     },
@@ -68,6 +69,9 @@ struct State {
     /// may know of the outbox for a while longer, and would keep the socket open by it.
     socket: Option<Arc<Socket>>,
     user_id: Option<UserId>,
+    dialect: Dialect,
+    /// Whether the client was told that it is let in, or was before it is sent away.
+    greeted: bool,
     frames: VecDeque<Frame>,
     bytes: usize,
     /// Since when the oldest frame waits.
@@ -101,13 +105,14 @@ struct Unacknowledged {
 impl Outbox {
     /// Makes an empty outbox; without a socket handle it cannot be cut from outside.
     #[must_use]
-    pub fn new(session_id: SessionId, socket: Option<Arc<Socket>>) -> Arc<Self> {
+    pub fn new(session_id: SessionId, socket: Option<Arc<Socket>>, dialect: Dialect) -> Arc<Self> {
         Arc::new(Self {
             session_id,
             started: Instant::now(),
             heard_ms: AtomicU64::new(0),
             state: Mutex::new(State {
                 socket,
+                dialect,
                 ..State::default()
             }),
             drained: Notify::new(),
@@ -170,14 +175,56 @@ impl Outbox {
         self.lock().push(frame);
     }
 
+    /// Queues what the transport has to say before anything else.
+    pub fn open(&self) {
+        let mut state = self.lock();
+        if let Some(frame) = state.dialect.opening() {
+            state.push(frame);
+        }
+    }
+
+    /// Queues, once, that the client is let in.
+    pub fn greet(&self) {
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.greeted, true)
+            && let Some(frame) = state.dialect.greeting(self.session_id)
+        {
+            state.push(frame);
+        }
+    }
+
+    /// Queues a ping.
+    pub fn ping(&self) {
+        let mut state = self.lock();
+        let ping = state.dialect.ping();
+        state.push(ping);
+    }
+
     /// Queues an event as a push.
     pub fn push_event(&self, event: &ServerEvent<'_>) {
-        self.push(event.push());
+        let mut state = self.lock();
+        let frame = state.dialect.push(event);
+        state.push(frame);
+    }
+
+    /// Queues an event that others get too.
+    pub fn push_shared(&self, broadcast: &Broadcast<'_>) {
+        let mut state = self.lock();
+        let frame = broadcast.frame(state.dialect).clone();
+        state.push(frame);
     }
 
     /// Queues the reply to a request.
     pub fn reply(&self, event: &ServerEvent<'_>, id: Option<&RequestId>) {
-        self.push(event.reply(id));
+        self.lock().reply(event, id);
+    }
+
+    /// Queues that a request is done whose success is not told by an event, where one can say so.
+    pub fn done(&self, id: Option<&RequestId>) {
+        let mut state = self.lock();
+        if let Some(frame) = state.dialect.done(id) {
+            state.push(frame);
+        }
     }
 
     /// Queues a close frame behind what waits; what comes later is dropped.
@@ -306,7 +353,7 @@ impl Outbox {
             let id = client_msg_id.to_string();
             let failed = ServerEvent::MessageFailed(MessageFailed::new(Some(&id), error));
             metrics::get().failed(error.code);
-            state.push(failed.reply(send.reply_to.as_ref()));
+            state.reply(&failed, send.reply_to.as_ref());
         }
     }
 
@@ -379,7 +426,8 @@ impl State {
     }
 
     fn is_open_and_full(&self, delivery: &Delivery) -> bool {
-        self.closing.is_none() && self.bytes + delivery.frame().bytes.len() > MAX_QUEUED_BYTES
+        self.closing.is_none()
+            && self.bytes + delivery.frame(self.dialect).bytes.len() > MAX_QUEUED_BYTES
     }
 
     fn push(&mut self, frame: Frame) {
@@ -394,6 +442,12 @@ impl State {
             return;
         }
         self.enqueue(frame);
+    }
+
+    fn reply(&mut self, event: &ServerEvent<'_>, id: Option<&RequestId>) {
+        for frame in self.dialect.reply(event, id).into_iter().flatten() {
+            self.push(frame);
+        }
     }
 
     fn enqueue(&mut self, frame: Frame) {
@@ -411,6 +465,9 @@ impl State {
 
     fn close(&mut self, code: CloseCode) {
         if self.closing.is_none() {
+            if let Some(frame) = self.dialect.farewell(code, self.greeted) {
+                self.enqueue(frame);
+            }
             self.enqueue(Frame::control(wire::close(code)));
             metrics::get().closed(code);
             self.closing = Some(Closing {
@@ -424,7 +481,7 @@ impl State {
         if self.user_id == Some(delivery.sender_id()) {
             self.accept(delivery.room_id(), delivery.client_msg_id());
         }
-        self.push(delivery.frame().clone());
+        self.push(delivery.frame(self.dialect).clone());
     }
 
     /// Queues those repeats of a room again whose message is at or below its position.
@@ -448,7 +505,7 @@ impl State {
     fn accept(&mut self, room_id: RoomId, client_msg_id: ClientMsgId) {
         if let Some(send) = self.take_unacknowledged(room_id, client_msg_id) {
             let accepted = ServerEvent::MessageAccepted(MessageAccepted::new(client_msg_id));
-            self.push(accepted.reply(send.reply_to.as_ref()));
+            self.reply(&accepted, send.reply_to.as_ref());
         }
     }
 
@@ -548,7 +605,7 @@ mod tests {
     #[test]
     fn a_message_at_or_below_the_position_is_skipped() {
         let (room, user) = (RoomId::random(), UserId::random());
-        let outbox = Outbox::new(SessionId::random(), None);
+        let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
         let deliver = |seq| {
             let has_room = outbox.deliver(&Delivery::new(message(room, user, seq, "x")));
             assert!(has_room);
@@ -566,7 +623,7 @@ mod tests {
     #[test]
     fn a_record_read_again_that_brings_its_message_is_its_own_answer() {
         let (room, user) = (RoomId::random(), UserId::random());
-        let outbox = Outbox::new(SessionId::random(), None);
+        let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
         outbox.begin_room(room, Seq::ZERO);
         let replayed = Delivery::new(message(room, user, 1, "x"));
         outbox.deliver_again(&replayed);
@@ -579,7 +636,7 @@ mod tests {
     #[test]
     fn a_repeat_is_answered_once_its_message_has_come() {
         let (room, user) = (RoomId::random(), UserId::random());
-        let outbox = Outbox::new(SessionId::random(), None);
+        let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
         outbox.begin_room(room, Seq(4));
         let repeat = |seq| outbox.deliver_again(&Delivery::new(message(room, user, seq, "x")));
         repeat(5);
@@ -607,7 +664,7 @@ mod tests {
     #[test]
     fn the_acknowledgement_comes_before_the_message_and_once() {
         let (room, user) = (RoomId::random(), UserId::random());
-        let outbox = Outbox::new(SessionId::random(), None);
+        let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
         outbox.identify(user);
         outbox.begin_room(room, Seq::ZERO);
         let msg = message(room, user, 1, "x");
@@ -631,7 +688,7 @@ mod tests {
     #[test]
     fn a_full_socket_that_reads_is_behind_and_stays_open() {
         let (room, user) = (RoomId::random(), UserId::random());
-        let outbox = Outbox::new(SessionId::random(), None);
+        let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
         let refused = fill(&outbox, room, user);
         assert!((60..70).contains(&refused), "{refused} messages of 4 KB");
         assert!(outbox.is_open());
@@ -643,7 +700,7 @@ mod tests {
     #[test]
     fn a_full_socket_that_takes_nothing_is_closed() {
         let (room, user) = (RoomId::random(), UserId::random());
-        let outbox = Outbox::new(SessionId::random(), None);
+        let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
         let refused = fill(&outbox, room, user);
         outbox.lock().waiting_since = Instant::now().checked_sub(FULL_PATIENCE);
         let content = "x".repeat(4_000);
@@ -655,7 +712,7 @@ mod tests {
 
     #[test]
     fn what_waits_leaves_in_one_write() {
-        let outbox = Outbox::new(SessionId::random(), None);
+        let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
         let ack = ServerEvent::HeartbeatAck(HeartbeatAck {
             server_time: Timestamp::now(),
         });

@@ -1,10 +1,12 @@
-//! The frames of `/ws`: what they look like, how large they may be, how a socket is closed.
-//! Pure: no socket, no actor, no clock.
+//! The frames of `/ws` and `/socket.io/`: what they look like, how large they may be, how a
+//! socket is closed. Pure: no socket, no actor, no clock.
 
 pub mod client;
 pub mod close;
+pub mod dialect;
 pub mod guard;
 pub mod server;
+pub mod socket_io;
 pub mod wire;
 
 use std::time::Duration;

@@ -37,9 +37,8 @@ use crate::{
     outbox::Outbox,
     protocol::{
         client::RequestId,
-        server::{
-            Frame, MemberFrame, PresenceChanged, ReadUpdated, RoomJoined, ServerEvent, Typing,
-        },
+        dialect::Broadcast,
+        server::{MemberFrame, PresenceChanged, ReadUpdated, RoomJoined, ServerEvent, Typing},
     },
     store::{MessagePage, PageCursor, Store, StoreError},
 };
@@ -307,7 +306,7 @@ impl Handler<ApplyRoomEvent> for RoomActor {
         let _handling = metrics::get().actor(ActorKind::Room).handle();
         match &*event {
             Event::MemberJoined(change) => {
-                self.push(&ServerEvent::MemberJoined(member_frame(change)).push());
+                self.push(ServerEvent::MemberJoined(member_frame(change)));
             }
             Event::MemberLeft(change) => self.depart(change),
             Event::ReadMoved {
@@ -321,8 +320,9 @@ impl Handler<ApplyRoomEvent> for RoomActor {
                     user_id: *user_id,
                     last_read_message_id: Some(*last_read_message_id),
                 };
-                let frame = ServerEvent::ReadUpdated(updated).push();
-                self.push_where(&frame, |attached| Some(attached.session_id) != *except);
+                self.push_where(ServerEvent::ReadUpdated(updated), |attached| {
+                    Some(attached.session_id) != *except
+                });
             }
             Event::LoginRevoked { .. }
             | Event::TokensRevoked { .. }
@@ -354,7 +354,7 @@ impl Handler<RoomSignal> for RoomActor {
             }),
         };
         // Never about oneself.
-        self.push_where(&event.push(), |attached| attached.user_id != user_id);
+        self.push_where(event, |attached| attached.user_id != user_id);
     }
 }
 
@@ -425,7 +425,7 @@ impl RoomActor {
             attached.behind = !attached.outbox.deliver(delivery);
         }
         self.last = delivery.seq();
-        self.turn_bytes += delivery.frame().bytes.len();
+        self.turn_bytes += delivery.encoded_bytes();
         if let Some(sent) = delivery.message().produced_at {
             metrics::get().deliver.record(Timestamp::now().since(sent));
         }
@@ -523,7 +523,7 @@ impl RoomActor {
     fn depart(&mut self, change: &MembershipChange) {
         let ended = self.departed.entry(change.user_id).or_insert(0);
         *ended = change.generation.max(*ended);
-        self.push(&ServerEvent::MemberLeft(member_frame(change)).push());
+        self.push(ServerEvent::MemberLeft(member_frame(change)));
         let room_id = self.room_id;
         self.attached.retain(|attached| {
             let leaves =
@@ -537,13 +537,14 @@ impl RoomActor {
 
     // ---------------------------------------------------------------- frames
 
-    fn push(&self, frame: &Frame) {
-        self.push_where(frame, |_| true);
+    fn push(&self, event: ServerEvent<'_>) {
+        self.push_where(event, |_| true);
     }
 
-    fn push_where(&self, frame: &Frame, receives: impl Fn(&Attached) -> bool) {
+    fn push_where(&self, event: ServerEvent<'_>, receives: impl Fn(&Attached) -> bool) {
+        let broadcast = Broadcast::new(event);
         for attached in self.attached.iter().filter(|attached| receives(attached)) {
-            attached.outbox.push(frame.clone());
+            attached.outbox.push_shared(&broadcast);
         }
     }
 }

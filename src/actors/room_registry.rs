@@ -40,6 +40,7 @@ use crate::{
     presence::Heartbeat,
     protocol::{
         close::CloseCode,
+        dialect::Broadcast,
         server::{MessageFailed, ServerEvent},
     },
 };
@@ -263,10 +264,11 @@ impl RoomRegistry {
 
     fn tell_rejected(&self, sender_id: UserId, client_msg_id: ClientMsgId, reason: &str) {
         let id = client_msg_id.to_string();
-        let failed = ServerEvent::MessageFailed(MessageFailed::rejected(&id, reason)).push();
+        let failed = ServerEvent::MessageFailed(MessageFailed::rejected(&id, reason));
+        let failed = Broadcast::new(failed);
         for entry in self.sessions_of(sender_id) {
             metrics::get().failed(crate::error::Code::Rejected);
-            entry.outbox.push(failed.clone());
+            entry.outbox.push_shared(&failed);
         }
     }
 }

@@ -11,6 +11,7 @@
 //! closes, and nobody else notices.
 
 mod faults;
+mod introducing;
 mod joining;
 mod sending;
 mod walk;
@@ -145,6 +146,7 @@ impl SessionActor {
             addr: ctx.address(),
             outbox: Arc::clone(&self.outbox),
         };
+        self.outbox.open();
         if self.registry.try_send(register).is_err() {
             return self.outbox.close(CloseCode::ServerError);
         }
@@ -187,7 +189,15 @@ impl SessionActor {
     pub(crate) fn text(&mut self, text: &str, ctx: &mut SessionContext) {
         let _handling = metrics::get().actor(ActorKind::Session).begin();
         fail_point!("session-actor");
-        match (client::parse(text), self.identity.is_some()) {
+        if self.connection.socket_io.is_some() {
+            return self.packet(text, ctx);
+        }
+        self.received(client::parse(text), ctx);
+    }
+
+    /// A frame or packet has been read.
+    pub(crate) fn received(&mut self, read: Result<Request, BadRequest>, ctx: &mut SessionContext) {
+        match (read, self.identity.is_some()) {
             (Ok(request), true) => self.request(request, ctx),
             (
                 Ok(Request {
@@ -317,6 +327,7 @@ impl SessionActor {
         }
         self.identity = Some(Arc::clone(&identity));
         self.outbox.identify(identity.user_id);
+        self.outbox.greet();
         let identify = IdentifySession {
             session_id: self.outbox.session_id,
             identity: Arc::clone(&identity),
@@ -370,11 +381,14 @@ impl SessionActor {
                 .typing(typing.room_id, user_id, typing.is_typing);
             Ok(())
         };
-        ctx.spawn(asking.into_actor(self).map(move |outcome, this, _| {
-            if let Err(error) = outcome {
-                this.error(id.as_ref(), &error);
-            }
-        }));
+        ctx.spawn(
+            asking
+                .into_actor(self)
+                .map(move |outcome, this, _| match outcome {
+                    Ok(()) => this.outbox.done(id.as_ref()),
+                    Err(error) => this.error(id.as_ref(), &error),
+                }),
+        );
     }
 
     fn mark_read(&mut self, id: Option<RequestId>, mark: MarkRead, ctx: &mut SessionContext) {

@@ -1,6 +1,6 @@
 //! `GET /ws`: who may open a WebSocket, and the upgrade.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use actix::Addr;
 use actix_web::{
@@ -11,11 +11,11 @@ use actix_web::{
 use super::{client_addr, connection::Connection, handshake, only, origin};
 use crate::{
     actors::{room_registry::RoomRegistry, session::SessionActor},
-    auth::Identity,
     error::{ApiError, Code},
     gateway::Gateway,
     ids::SessionId,
     outbox::Outbox,
+    protocol::dialect::Dialect,
     transport::websocket,
 };
 
@@ -30,13 +30,13 @@ async fn open(
     gateway: Data<Gateway>,
     registry: Data<Addr<RoomRegistry>>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let identity = admit(&request, &gateway).await?;
+    may_open(&request, &gateway)?;
+    let identity = match handshake::token(&request)? {
+        Some(token) => Some(gateway.auth.authenticate(token).await?),
+        None => None,
+    };
     handshake::check(&request)?;
-    // Without a second handle its peer could stop reading and never be cut.
-    let connection = request.conn_data::<Rc<Connection>>();
-    let handle = connection.and_then(|connection| connection.socket());
-    let handle = handle.ok_or_else(|| ApiError::unavailable("too many connections"))?;
-    let outbox = Outbox::new(SessionId::random(), Some(handle));
+    let outbox = outbox(&request, Dialect::Json)?;
     let registry = Addr::clone(&registry);
     websocket::start(
         move |connection| SessionActor::new(gateway, registry, outbox, connection, identity),
@@ -45,8 +45,22 @@ async fn open(
     )
 }
 
-/// Judges a handshake; `None` when it carries no token, which the first frame then has to.
-async fn admit(request: &HttpRequest, gateway: &Gateway) -> Result<Option<Identity>, ApiError> {
+/// Makes the outbox of a socket that is about to open.
+///
+/// # Errors
+/// Without a second handle: its peer could stop reading and never be cut.
+pub(super) fn outbox(request: &HttpRequest, dialect: Dialect) -> Result<Arc<Outbox>, ApiError> {
+    let connection = request.conn_data::<Rc<Connection>>();
+    let handle = connection.and_then(|connection| connection.socket());
+    let handle = handle.ok_or_else(|| ApiError::unavailable("too many connections"))?;
+    Ok(Outbox::new(SessionId::random(), Some(handle), dialect))
+}
+
+/// Judges a handshake by all but its token.
+///
+/// # Errors
+/// While the server drains, over the rate of an address, and for an origin that is not allowed.
+pub(super) fn may_open(request: &HttpRequest, gateway: &Gateway) -> Result<(), ApiError> {
     if gateway.drain.is_draining() {
         return Err(ApiError::unavailable("the server restarts"));
     }
@@ -57,10 +71,7 @@ async fn admit(request: &HttpRequest, gateway: &Gateway) -> Result<Option<Identi
         let detail = "this origin may not open sockets here";
         return Err(ApiError::with_detail(Code::Forbidden, detail));
     }
-    match handshake::token(request)? {
-        Some(token) => gateway.auth.authenticate(token).await.map(Some),
-        None => Ok(None),
-    }
+    Ok(())
 }
 
 /// Browsers send `Origin`: it must be on the list, or, with no list, this host itself.

@@ -212,14 +212,51 @@ pub fn parse(text: &str) -> Result<Request, BadRequest> {
             return Err(BadRequest::Frame { id, error });
         }
     };
-    match parse_event(&envelope.event, data) {
+    read_object(id, &envelope.event, data)
+}
+
+/// Reads an event whose data may be of any type, as those of Socket.IO.
+///
+/// # Errors
+/// [`BadRequest`] says how the client is answered; it is never [`BadRequest::Frame`].
+pub fn read_event(
+    id: Option<RequestId>,
+    event: &str,
+    data: Option<&str>,
+) -> Result<Request, BadRequest> {
+    match data {
+        None | Some("null") => read_object(id, event, "{}"),
+        Some(data) if data.starts_with('{') => read_object(id, event, data),
+        Some(_) => {
+            let error = match parse_event(event, "{}") {
+                Err(error) if error.code == Code::UnknownEvent => error,
+                _ => ApiError::field("data", "must be an object"),
+            };
+            Err(refuse(id, event, None, error))
+        }
+    }
+}
+
+fn read_object(id: Option<RequestId>, event: &str, data: &str) -> Result<Request, BadRequest> {
+    match parse_event(event, data) {
         Ok(event) => Ok(Request { id, event }),
-        Err(error) if envelope.event == "sendMessage" => Err(BadRequest::Send {
+        Err(error) => Err(refuse(id, event, read_client_msg_id(data), error)),
+    }
+}
+
+fn refuse(
+    id: Option<RequestId>,
+    event: &str,
+    client_msg_id: Option<String>,
+    error: ApiError,
+) -> BadRequest {
+    match event {
+        "sendMessage" => BadRequest::Send {
             id,
-            client_msg_id: read_client_msg_id(data),
+            client_msg_id,
             error,
-        }),
-        Err(error) => Err(BadRequest::Refused { id, error }),
+        },
+        _ => BadRequest::Refused { id, error },
     }
 }
 

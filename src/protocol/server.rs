@@ -1,9 +1,8 @@
-//! Frames that the server sends: replies carry the id of their request, pushes carry none.
+//! Events that the server sends. How they are written is for the [`dialect`](super::dialect).
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{client::RequestId, wire};
 use crate::{
     clock::Timestamp,
     error::{ApiError, Code},
@@ -47,6 +46,7 @@ kinds! {
     ReadUpdated = "readUpdated",
     Reconnect = "reconnect",
     Error = "error",
+    Ack = "ack",
     Control = "control",
 }
 
@@ -58,7 +58,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Makes a ping, pong or close frame.
+    /// Makes a frame that is no event: a ping, a pong, a close, a packet that opens or ends.
     #[must_use]
     pub fn control(bytes: Bytes) -> Self {
         Self {
@@ -109,39 +109,6 @@ impl ServerEvent<'_> {
             Self::Error(_) => Kind::Error,
         }
     }
-
-    /// Encodes the event as a push.
-    #[must_use]
-    pub fn push(&self) -> Frame {
-        self.encode(None)
-    }
-
-    /// Encodes the event as the reply to a request, with its id if it had one.
-    #[must_use]
-    pub fn reply(&self, id: Option<&RequestId>) -> Frame {
-        self.encode(id)
-    }
-
-    fn encode(&self, id: Option<&RequestId>) -> Frame {
-        let envelope = Envelope {
-            event: self.kind().name(),
-            data: self,
-            id,
-        };
-        let json = serde_json::to_vec(&envelope).expect("frames have string keys and no NaN");
-        Frame {
-            kind: self.kind(),
-            bytes: wire::text(&json),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Envelope<'a> {
-    event: &'static str,
-    data: &'a ServerEvent<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RequestId>,
 }
 
 /// The socket is authenticated.

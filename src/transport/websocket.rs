@@ -1,4 +1,4 @@
-//! The raw WebSocket transport: the session's actor context, its frames in, and its bytes out.
+//! The WebSocket transport: the session's actor context, its frames in, and its bytes out.
 //!
 //! Frames in pass the [`FrameGuard`] before anything is buffered. Bytes out come from the
 //! session's [`Outbox`], never from the context: what waits when the connection is polled leaves
@@ -29,6 +29,7 @@ use crate::{
         server::Frame,
         wire,
     },
+    transport::socket_io::SocketIo,
 };
 
 /// Bytes that are read and dropped after a violation, so that the peer can read why.
@@ -40,6 +41,8 @@ pub struct Connection {
     fault: Rc<Cell<Option<Fault>>>,
     /// Frames that were handled.
     handled: Rc<Cell<u64>>,
+    /// What only a client of Socket.IO has.
+    pub(crate) socket_io: Option<SocketIo>,
 }
 
 /// Why the stream of frames ended early.
@@ -72,6 +75,7 @@ pub fn start(
         fragments: BytesMut::new(),
         fault,
         handled,
+        socket_io: None,
     });
     let outbox = Arc::clone(&session.outbox);
     let (_, context) = WebsocketContext::create_with_addr(session, frames);

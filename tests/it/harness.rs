@@ -13,6 +13,7 @@ mod scratch;
 mod server;
 mod services;
 mod skipping;
+mod socket_io;
 mod witness;
 
 pub use breakable::{BreakableStack, Service};
@@ -26,6 +27,7 @@ pub use rest::{Answer, TestUser};
 pub use server::{ServerOptions, TestServer};
 pub use services::Services;
 pub use skipping::{is_embedded, is_on_services, runs_long, skip, with_failpoints};
+pub use socket_io::SocketIoClient;
 pub use witness::{Parting, Witness, assert_whole};
 
 use std::{future::Future, time::Duration};

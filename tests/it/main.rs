@@ -39,6 +39,7 @@ mod rooms;
 mod sending;
 mod slow_readers;
 mod slow_replays;
+mod socket_io;
 mod supervision;
 mod tokens;
 mod transcripts;

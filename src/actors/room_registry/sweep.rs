@@ -16,8 +16,7 @@ use crate::{
     protocol::{
         HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT,
         close::CloseCode,
-        server::{Frame, Reconnect, ServerEvent},
-        wire,
+        server::{Reconnect, ServerEvent},
     },
     store::StoreError,
 };
@@ -170,7 +169,7 @@ fn sweep_socket(entry: &mut SessionEntry, now: Instant, today: Timestamp) {
         send_away(entry);
     } else if entry.next_ping <= now {
         entry.next_ping = now + HEARTBEAT_INTERVAL;
-        outbox.push(Frame::control(wire::ping()));
+        outbox.ping();
     }
 }
 

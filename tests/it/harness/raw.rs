@@ -32,8 +32,13 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// Makes a handshake; each of `more_headers` ends in CR LF.
 pub fn upgrade_request(more_headers: &str) -> String {
+    upgrade_request_to("/ws", more_headers)
+}
+
+/// Makes a handshake on another path.
+pub fn upgrade_request_to(path: &str, more_headers: &str) -> String {
     format!(
-        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{more_headers}\r\n"
     )
 }
