@@ -9,13 +9,17 @@ const START_TIMEOUT_MS = 30_000;
  * Starts `roomcast dev` and returns the address of its page.
  *
  * @param {string} binary
- * @param {{dataDir?: string, port?: string}} [place] to come back where another one was
+ * @param {{dataDir?: string, port?: string, env?: Record<string, string>}} [options] `dataDir` and
+ *   `port` to come back where another one was; `env` beside the environment of this process
  * @returns {Promise<{url: string, stop: (signal?: 'SIGTERM'|'SIGKILL') => Promise<void>}>}
  */
-export async function start(binary, { dataDir, port = '0' } = {}) {
+export async function start(binary, { dataDir, port = '0', env = {} } = {}) {
   const data = dataDir ? ['--data-dir', dataDir] : ['--ephemeral'];
   const args = ['dev', ...data, '--port', port, '--metrics-addr', 'off'];
-  const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(binary, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   const stop = async (/** @type {'SIGTERM'|'SIGKILL'} */ signal = 'SIGTERM') => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill(signal);
