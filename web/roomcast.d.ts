@@ -346,7 +346,7 @@ export class Roomcast extends EventTarget {
 
   /**
    * Sends a message to a joined room, now or as soon as there is a connection. The order of a room's
-   * sends is kept. Repeat a failed one with its `clientMsgId`, and it is never there twice.
+   * sends is kept. Repeat a failed one with its `clientMsgId` (a UUID), and it is never there twice.
    */
   send(
     roomId: string,

@@ -126,10 +126,8 @@ export class Rest {
    * @returns {Promise<{status: number, body: any, headers: Headers}>}
    */
   async request(method, path, body) {
-    /** @type {Record<string, string>} */
-    const headers = {};
-    if (this.token) headers.Authorization = `Bearer ${this.token}`;
-    if (body) headers['Content-Type'] = 'application/json';
+    const headers = new Headers(body && { 'Content-Type': 'application/json' });
+    if (this.token) authorize(headers, this.token);
     const signal = AbortSignal.timeout(REST_TIMEOUT_MS);
     const url = new URL(path.replace(/^\//, ''), this.url);
     let answer;
@@ -269,6 +267,16 @@ export class Rest {
   #keep({ body }) {
     this.token = body.accessToken;
     return body;
+  }
+}
+
+/** @param {Headers} headers @param {string} token */
+function authorize(headers, token) {
+  try {
+    headers.set('Authorization', `Bearer ${token}`);
+  } catch {
+    const details = { status: 401, retryable: false };
+    throw new RoomcastError('UNAUTHENTICATED', 'The token cannot be one.', details);
   }
 }
 
