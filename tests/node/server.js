@@ -9,7 +9,8 @@ import { WebSocket } from 'ws';
 import { start } from '../../dev/browser/server.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const BINARY = resolve(process.env.ROOMCAST_BIN ?? `${ROOT}target/debug/roomcast`);
+/** The roomcast under test. */
+export const BINARY = resolve(process.env.ROOMCAST_BIN ?? `${ROOT}target/debug/roomcast`);
 const PASSWORD = 'correct horse battery';
 
 /** Cheap passwords, and no limit that many clients behind one address would meet. */

@@ -37,7 +37,7 @@ export type Checked = Nothing<
 test('the library, the examples and these tests are typed', () => check(HERE));
 
 test('the library is what roomcast.d.ts declares', async (t) => {
-  const folder = await mkdtemp(join(HERE, 'agreement-'));
+  const folder = await mkdtemp(join(HERE, 'scratch-'));
   t.after(() => rm(folder, { recursive: true }));
   await copyFile(join(WEB, 'roomcast.d.ts'), join(folder, 'roomcast.d.ts'));
   await copyFile(join(WEB, 'roomcast.js'), join(folder, 'built.js'));
