@@ -300,6 +300,7 @@ function refusal({ status, headers }, json) {
 /**
  * @typedef {Outgoing & {
  *   sentAt: number|null,
+ *   requestId: number,
  *   isAcknowledged: boolean,
  *   attempts: number,
  *   sending: Sending,
@@ -330,6 +331,7 @@ class Outbox {
       stage: 'sending',
       createdAt: Date.now(),
       sentAt: null,
+      requestId: 0,
       isAcknowledged: false,
       attempts: 0,
       sending,
@@ -364,6 +366,11 @@ class Outbox {
   /** @param {string} clientMsgId */
   find(clientMsgId) {
     return this.#entries.get(clientMsgId);
+  }
+
+  /** What a failure is about that names no `clientMsgId`, such as one that is none. @param {number} [requestId] */
+  sentAs(requestId) {
+    return this.all().find((entry) => entry.requestId === requestId);
   }
 
   /** @param {string} clientMsgId */
@@ -430,6 +437,7 @@ function backoff(attempt, { firstBackoffMs, maxBackoffMs }) {
  * @property {string|undefined} epoch
  * @property {number|null} lastSeq null until anything was read
  * @property {string} lastId of the message with `lastSeq`
+ * @property {number} heardSeq the highest that this connection brought, dropped or not
  * @property {number} history how many messages to begin with
  * @property {'away'|'reading'|'joining'|'live'} phase what this connection does for the room;
  *   messages of the socket count while it is joining (the replay) and live
@@ -835,11 +843,12 @@ export class Roomcast extends EventTarget {
       case 'messageAccepted':
         return this.#accepted(data.clientMsgId);
       case 'messageFailed':
-        return this.#failed(data);
+        return this.#failed(this.#outbox.find(data.clientMsgId) ?? this.#outbox.sentAs(id), data);
       case 'reconnect':
         this.#notBefore = Date.now() + data.afterMs;
         return;
       case 'error':
+        this.#failed(this.#outbox.sentAs(id), { ...data, error: data.message });
         return request?.reject(new RoomcastError(data.code, data.message, data));
       case 'typing':
         return this.#typed(data.roomId, data.userId, data.isTyping);
@@ -900,6 +909,7 @@ export class Roomcast extends EventTarget {
       epoch: after?.epoch,
       lastSeq: after?.seq ?? null,
       lastId: after?.id ?? FIRST_ID,
+      heardSeq: 0,
       history,
       phase: 'away',
       attempts: 0,
@@ -937,6 +947,7 @@ export class Roomcast extends EventTarget {
     if (room.phase === 'reading' || room.phase === 'joining') return;
     const turn = this.#turn;
     const isCurrent = () => turn === this.#turn && this.#rooms.get(room.id) === room;
+    room.heardSeq = 0;
     const waitMs = this.#joinPace.take();
     if (waitMs > 0) return void this.#later(waitMs, () => isCurrent() && this.#attach(room));
     try {
@@ -1024,6 +1035,8 @@ export class Roomcast extends EventTarget {
     room.opened.resolve();
     this.#tellRead(room);
     this.#flush();
+    // A hole cannot be while the server keeps its promise; asking again costs little.
+    if (room.heardSeq > (room.lastSeq ?? 0)) void this.#attach(room);
   }
 
   /** @param {Room} room @param {RoomcastError} error @param {() => boolean} isCurrent */
@@ -1040,6 +1053,7 @@ export class Roomcast extends EventTarget {
   /** A message from the socket. @param {Message} msg */
   #receive(msg) {
     const room = this.#rooms.get(msg.roomId);
+    if (room) room.heardSeq = Math.max(room.heardSeq, msg.seq);
     const isNext = msg.seq === (room?.lastSeq ?? NaN) + 1;
     if (room?.phase === 'live' || (room?.phase === 'joining' && isNext)) this.#deliver(room, msg);
     else this.#stored(msg);
@@ -1050,7 +1064,6 @@ export class Roomcast extends EventTarget {
     this.#stored(msg);
     const lastSeq = room.lastSeq ?? 0;
     if (msg.seq <= lastSeq) return;
-    // A hole cannot be while the server keeps its promise; asking again costs little.
     if (msg.seq > lastSeq + 1 && room.phase === 'live') return void this.#attach(room);
     room.lastSeq = msg.seq;
     room.lastId = msg.id;
@@ -1098,7 +1111,7 @@ export class Roomcast extends EventTarget {
     const id = roomId.toLowerCase();
     const room = this.#rooms.get(id);
     const isFull = this.#outbox.size >= this.#maxWaiting;
-    const entry = this.#outbox.add(id, clientMsgId, type, content);
+    const entry = this.#outbox.add(id, clientMsgId, type, wellFormed(content));
     this.#tellSend(entry, 'sending');
     if (!room) this.#fail(entry, 'NOT_JOINED', 'The room is not joined.');
     else if (isFull) this.#fail(entry, 'OUTBOX_FULL', 'Too many messages wait to be sent.');
@@ -1116,10 +1129,25 @@ export class Roomcast extends EventTarget {
     for (const entry of this.#outbox.due(isOpen, this.#timing.answerTimeoutMs)) {
       const waitMs = this.#sendPace.take();
       if (waitMs > 0) return this.#flushIn(waitMs);
-      const { roomId, clientMsgId, type, content } = entry;
-      if (!this.#write('sendMessage', { roomId, clientMsgId, type, content })) return;
-      entry.sentAt = Date.now();
+      if (!this.#writeSend(entry)) return;
     }
+  }
+
+  /** @param {Entry} entry @returns {boolean} whether there is a connection still */
+  #writeSend(entry) {
+    const { roomId, clientMsgId, type, content } = entry;
+    this.#lastRequest += 1;
+    entry.requestId = this.#lastRequest;
+    entry.sentAt = Date.now();
+    const data = { roomId, clientMsgId, type, content };
+    // Were it sent, the server would close the socket, and so at each repeat.
+    const maxBytes = this.#hello?.limits.maxFrameBytes ?? Infinity;
+    const frame = { event: 'sendMessage', data, id: entry.requestId };
+    if (ENCODER.encode(JSON.stringify(frame)).length > maxBytes) {
+      this.#fail(entry, 'PAYLOAD_TOO_LARGE', 'The message is too long.');
+      return true;
+    }
+    return this.#write(frame.event, data, entry.requestId);
   }
 
   /** @param {number} waitMs */
@@ -1157,9 +1185,11 @@ export class Roomcast extends EventTarget {
     this.#flush();
   }
 
-  /** @param {{clientMsgId: string|null, code: string, error: string, retryable: boolean, retryAfterMs?: number}} failure */
-  #failed({ clientMsgId, code, error, retryable, retryAfterMs }) {
-    const entry = clientMsgId === null ? undefined : this.#outbox.find(clientMsgId);
+  /**
+   * @param {Entry|undefined} entry
+   * @param {{code: string, error: string, retryable: boolean, retryAfterMs?: number}} failure
+   */
+  #failed(entry, { code, error, retryable, retryAfterMs }) {
     if (!entry) return;
     if (!retryable) {
       this.#fail(entry, code, error);
@@ -1340,6 +1370,14 @@ function deferred() {
   });
   promise.catch(() => {});
   return { promise, resolve, reject };
+}
+
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** Replaces halves of characters, which no JSON parser takes. @param {string} text */
+function wellFormed(text) {
+  return DECODER.decode(ENCODER.encode(text));
 }
 
 /** @param {Entry} entry @returns {Outgoing} */

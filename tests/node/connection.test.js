@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { WebSocketServer } from 'ws';
 
 import { Client } from './client.js';
+import { fake } from './fake.js';
 import { Proxy } from './proxy.js';
 import { Server } from './server.js';
 
@@ -172,26 +171,6 @@ test('more handshakes and sockets than are allowed wait for their turn', async (
   await Promise.all(ready);
 });
 
-/**
- * A server that is ready at once, and then does what a test says.
- *
- * @param {TestContext} t
- * @param {(socket: import('ws').WebSocket) => void} act
- */
-async function fake(t, act) {
-  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-  await once(sockets, 'listening');
-  t.after(() => sockets.close());
-  sockets.on('connection', (socket) => {
-    const limits = { sendBurst: 0, sendPerS: 0, joinBurst: 0 };
-    const data = { userId: 'u', heartbeatIntervalMs: 25_000, expiresAt: '2100-01-01', limits };
-    socket.send(JSON.stringify({ event: 'ready', data }));
-    act(socket);
-  });
-  const { port } = /** @type {import('node:net').AddressInfo} */ (sockets.address());
-  return { url: `http://127.0.0.1:${port}` };
-}
-
 /** @type {[string, (socket: import('ws').WebSocket) => void, number][]} */
 const ENDS = [
   ['a socket that is lost is tried again after a little', (socket) => socket.terminate(), 5],
@@ -212,7 +191,8 @@ for (const [name, act, expectedMs] of ENDS) {
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
     t.mock.method(Math, 'random', () => 0.5);
     const timing = { firstBackoffMs: 10, maxBackoffMs: FAR_MS };
-    const client = new Client(t, await fake(t, act), { token: 'any' }, { timing });
+    const place = await fake(t, (socket, { event }) => event === 'ready' && act(socket));
+    const client = new Client(t, place, { token: 'any' }, { timing });
     await client.connect();
     const retries = () => client.all('state').flatMap(({ retryInMs }) => retryInMs ?? []);
     await client.until(() => retries().length > 0);

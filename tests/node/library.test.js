@@ -54,6 +54,18 @@ test('a send that cannot be is refused, and holds nothing up', async (t) => {
   assert.deepEqual(codes.sort(), ['NOT_JOINED', 'VALIDATION_FAILED']);
 });
 
+test('what would break the connection holds nothing up either', async (t) => {
+  const { clients, roomId } = await chat(t);
+  const [client] = clients;
+  const huge = client.send(roomId, 'x'.repeat(70_000));
+  const unnamed = client.send(roomId, 'Mine', { clientMsgId: 'not a UUID' });
+  const halved = client.send(roomId, 'half \ud83d of a face');
+  await assert.rejects(huge, { code: 'PAYLOAD_TOO_LARGE' });
+  await assert.rejects(unnamed, { code: 'VALIDATION_FAILED' });
+  assert.equal((await halved).content, 'half \ufffd of a face');
+  assert.deepEqual(client.all('state').length, 2, 'it never went offline');
+});
+
 test('the outbox has an end', async (t) => {
   const { server, alice, roomId } = await chat(t);
   const client = new Client(t, server, alice, { maxWaiting: 2 });

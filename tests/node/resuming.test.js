@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Client } from './client.js';
+import { fake } from './fake.js';
 import { Proxy } from './proxy.js';
 import { Server } from './server.js';
 
@@ -122,17 +123,49 @@ test('a room is read from its newest messages, from now on, or from a cursor', a
   }
 });
 
-test('another epoch resets the room, and its newest messages are read anew', async (t) => {
-  const { server, alice, roomId } = await twoUsers(t);
-  const writer = new Client(t, server, alice);
-  await writer.connect();
-  await writer.joinRoom(roomId);
-  for (const text of texts(3)) await writer.send(roomId, text);
-  const cursor = { ...writer.cursor(roomId), seq: 2, epoch: 'of another database' };
-  const reader = new Client(t, server, alice);
-  await reader.connect();
-  await reader.joinRoom(roomId, { after: /** @type {any} */ (cursor) });
-  const epoch = writer.cursor(roomId)?.epoch;
-  assert.deepEqual(reader.all('reset'), [{ roomId, epoch }]);
-  assert.deepEqual(reader.contents, texts(3));
+/** @type {[string, {seq: number, epoch?: string}][]} */
+const STRANGE = [
+  ['another epoch', { seq: 2, epoch: 'of another database' }],
+  ['a place that the room has not reached', { seq: 100 }],
+];
+
+for (const [what, place] of STRANGE) {
+  test(`${what} resets the room, and its newest messages are read anew`, async (t) => {
+    const { server, alice, roomId } = await twoUsers(t);
+    await server.flood(alice, roomId, texts(3));
+    const client = new Client(t, server, alice);
+    await client.connect();
+    await client.joinRoom(roomId, { after: { id: null, ...place } });
+    const epoch = client.cursor(roomId)?.epoch;
+    assert.deepEqual(client.all('reset'), [{ roomId, epoch }]);
+    assert.deepEqual(client.contents, texts(3));
+    await client.send(roomId, 'Live');
+    assert.deepEqual(client.contents, [...texts(3), 'Live']);
+  });
+}
+
+test('a hole is filled before anything after it is shown', async (t) => {
+  const message = (/** @type {number} */ seq) => ({
+    event: 'newMessage',
+    data: { id: `${seq}`.padStart(26, '0'), roomId: 'room', seq, content: `Number ${seq}` },
+  });
+  const joined = (/** @type {number} */ lastSeq, /** @type {number} */ id) => ({
+    event: 'roomJoined',
+    data: { roomId: 'room', epoch: 'e', lastSeq, replayed: 0, truncated: false },
+    id,
+  });
+  const place = await fake(t, (socket, { event, data, id }) => {
+    if (event !== 'joinRoom') return;
+    const isFirst = data.after === 0;
+    // All at once, so that the client reads on from a reply that it has not acted on yet.
+    const frames = isFirst
+      ? [message(1), joined(1, id), message(2), message(4), message(5)]
+      : [message(6), message(3), message(4), message(5), message(6), joined(6, id), message(7)];
+    for (const frame of frames) socket.send(JSON.stringify(frame));
+  });
+  const client = new Client(t, place, { token: 'any' });
+  await client.connect();
+  await client.joinRoom('room', { after: { seq: 0, id: null } });
+  await client.until(() => client.contents.length === 7);
+  assert.deepEqual(client.contents, texts(7));
 });
