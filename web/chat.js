@@ -1,9 +1,8 @@
 // Signed in: the list of one's rooms, and the one that is open (named by the address's fragment).
 
 import { element, find } from './element.js';
-import { RestError } from './rest.js';
 import { RoomView } from './room-view.js';
-import { Roomcast } from './roomcast.js';
+import { Roomcast, RoomcastError } from './roomcast.js';
 import { showState } from './state-text.js';
 
 /** @typedef {{id: string, name: string, unreadCount: number}} RoomSummary */
@@ -21,7 +20,7 @@ export class Chat {
    * @param {(reason: string) => void} onEnd called when the session has ended
    */
   constructor(token, me, onEnd) {
-    this.client = new Roomcast(token);
+    this.client = new Roomcast({ token });
     this.rest = this.client.rest;
     this.me = me;
     this.onEnd = onEnd;
@@ -33,7 +32,7 @@ export class Chat {
     this.#listen();
     find('#account').hidden = false;
     find('#chat').hidden = false;
-    this.client.connect();
+    void this.client.connect();
     await this.#try(() => this.#loadRooms());
     await this.#openNamed();
   }
@@ -75,7 +74,7 @@ export class Chat {
     try {
       await this.rest.request('POST', path);
     } catch (error) {
-      const isMember = error instanceof RestError && error.code === 'ALREADY_MEMBER';
+      const isMember = error instanceof RoomcastError && error.code === 'ALREADY_MEMBER';
       if (!isMember) throw error;
     }
     await this.#loadRooms();

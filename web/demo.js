@@ -1,21 +1,20 @@
 // The demo: Alice and Bob side by side, each with a connection that can be dropped.
 
 import { find } from './element.js';
-import { Rest } from './rest.js';
 import { RoomView } from './room-view.js';
-import { Roomcast } from './roomcast.js';
+import { Rest, Roomcast } from './roomcast.js';
 import { showState } from './state-text.js';
 
 /** @param {HTMLElement} pane */
 async function start(pane) {
   const { user } = pane.dataset;
   const { body: session } = await new Rest().request('POST', '/demo/session', { user });
-  const client = new Roomcast(session.accessToken);
+  const client = new Roomcast({ token: session.accessToken });
   const view = new RoomView(find('.room', pane), client, session);
   find('h1', pane).textContent = session.displayName;
   showState(find('.state', pane), client);
   dropAndReconnect(pane, client);
-  client.connect();
+  void client.connect();
   await view.open();
 }
 
@@ -27,7 +26,7 @@ function dropAndReconnect(pane, client) {
   button.addEventListener('click', () => {
     const wasDropped = client.state !== 'offline';
     if (wasDropped) client.disconnect();
-    else client.connect();
+    else void client.connect();
     button.textContent = wasDropped ? 'Connect again' : 'Drop connection';
     catchUp.textContent = wasDropped ? 'Dropped. What you write waits here.' : 'Catching up…';
   });

@@ -2,7 +2,7 @@
 
 import { Chat } from './chat.js';
 import { find } from './element.js';
-import { Rest } from './rest.js';
+import { Rest } from './roomcast.js';
 
 /** One tab is one sign-in: it survives a reload, and ends with the tab. */
 const TOKEN_KEY = 'roomcast.token';
@@ -45,7 +45,7 @@ async function signIn() {
 
 /** @param {string} token */
 async function enter(token) {
-  const { body: me } = await new Rest(token).request('GET', '/me');
+  const { body: me } = await new Rest({ token }).request('GET', '/me');
   const chat = new Chat(token, me, (reason) => {
     sessionStorage.removeItem(TOKEN_KEY);
     welcome(reason);

@@ -2,7 +2,7 @@
 
 import { element } from './element.js';
 
-/** @typedef {import('./rest.js').Message} Message */
+/** @typedef {import('./roomcast.js').Message} Message */
 
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });

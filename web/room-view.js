@@ -4,8 +4,8 @@ import { element } from './element.js';
 import { MessageList } from './message-list.js';
 
 /** @typedef {import('./roomcast.js').Roomcast} Roomcast */
-/** @typedef {import('./rest.js').Message} Message */
-/** @typedef {import('./rest.js').Member} Member */
+/** @typedef {import('./roomcast.js').Message} Message */
+/** @typedef {import('./roomcast.js').Member} Member */
 
 const MAX_CHARS = 5000;
 const MARK_READ_AFTER_MS = 1000;

@@ -133,7 +133,12 @@ export class RoomcastError extends Error {
   constructor(
     code: string,
     message: string,
-    details?: { status?: number; retryable?: boolean; retryAfterMs?: number; fields?: FieldError[] },
+    details?: {
+      status?: number;
+      retryable?: boolean;
+      retryAfterMs?: number;
+      fields?: FieldError[];
+    },
   );
   /** Stable, for programs; `message` is for people. */
   readonly code: string;
@@ -182,7 +187,10 @@ export class Rest {
   changePassword(passwords: { current: string; new: string }): Promise<void>;
 
   /** A page of one's rooms, latest activity first; `next` is the cursor of the next page. */
-  rooms(page?: { limit?: number; cursor?: string }): Promise<{ rooms: RoomSummary[]; next: string | null }>;
+  rooms(page?: {
+    limit?: number;
+    cursor?: string;
+  }): Promise<{ rooms: RoomSummary[]; next: string | null }>;
   /** All pages of one's rooms. */
   allRooms(): Promise<RoomSummary[]>;
   createRoom(room: { name: string; visibility?: 'public' | 'private' }): Promise<RoomSummary>;
@@ -338,7 +346,7 @@ export class Roomcast extends EventTarget {
 
   /**
    * Sends a message to a joined room, now or as soon as there is a connection. The order of a room's
-   * sends is kept. Repeat a failed one with its `clientMsgId`, and it is never there twice.
+   * sends is kept. Repeat a failed one with its `clientMsgId` (a UUID), and it is never there twice.
    */
   send(
     roomId: string,

@@ -65,8 +65,17 @@ pub(super) fn file(name: &str, request: &HttpRequest) -> Result<HttpResponse, Ap
     if has_it {
         return Ok(answer.finish());
     }
-    let content_type = format!("{}; charset=utf-8", file.metadata.mimetype());
+    let content_type = format!("{}; charset=utf-8", media_type(name, &file));
     Ok(answer.content_type(content_type).body(file.data))
+}
+
+/// What a file is, by its name's end.
+fn media_type<'a>(name: &str, file: &'a EmbeddedFile) -> &'a str {
+    match name.ends_with(".ts") {
+        // The registered type of that ending is a video's.
+        true => "application/typescript",
+        false => file.metadata.mimetype(),
+    }
 }
 
 /// Weak, because compression may change the bytes that are sent.

@@ -1,12 +1,16 @@
 // A roomcast for a test, and its users.
 
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { WebSocket } from 'ws';
 
 import { start } from '../../dev/browser/server.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const BINARY = resolve(process.env.ROOMCAST_BIN ?? `${ROOT}target/debug/roomcast`);
+/** The roomcast under test. */
+export const BINARY = resolve(process.env.ROOMCAST_BIN ?? `${ROOT}target/debug/roomcast`);
 const PASSWORD = 'correct horse battery';
 
 /** Cheap passwords, and no limit that many clients behind one address would meet. */
@@ -93,5 +97,32 @@ export class Server {
       await this.rest('POST', `/rooms/${id}/join`, { token: other.token });
     }
     return id;
+  }
+
+  /**
+   * Stores many messages in their order, all sent at once.
+   *
+   * @param {User} sender
+   * @param {string} roomId
+   * @param {string[]} contents
+   */
+  async flood({ token }, roomId, contents) {
+    const socket = new WebSocket(new URL('ws', this.url), ['roomcast.v1', `bearer.${token}`]);
+    await once(socket, 'open');
+    const write = (/** @type {string} */ event, /** @type {object} */ data) => {
+      socket.send(JSON.stringify({ event, data: { roomId, ...data } }));
+    };
+    let left = contents.length;
+    const stored = new Promise((done) => {
+      socket.on('message', (frame) => {
+        if (JSON.parse(String(frame)).event === 'newMessage' && --left === 0) done(null);
+      });
+    });
+    write('joinRoom', {});
+    for (const content of contents) {
+      write('sendMessage', { clientMsgId: randomUUID(), type: 'TEXT', content });
+    }
+    await stored;
+    socket.close();
   }
 }

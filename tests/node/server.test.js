@@ -10,5 +10,8 @@ test('a server of a test has users, and rooms with them in it', async (t) => {
   const roomId = await server.room(alice, bob);
   const members = await server.rest('GET', `/rooms/${roomId}/members`, { token: bob.token });
   const told = members.map((/** @type {any} */ { userId, role }) => [userId, role]);
-  assert.deepEqual(told, [[alice.id, 'owner'], [bob.id, 'member']]);
+  assert.deepEqual(told, [
+    [alice.id, 'owner'],
+    [bob.id, 'member'],
+  ]);
 });
