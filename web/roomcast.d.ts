@@ -270,7 +270,7 @@ export interface RoomcastOptions extends RestOptions {
   WebSocket?: WebSocketClass;
   /**
    * Asked for another token when this one is refused, such as one that another tab has renewed.
-   * Null: there is none, the client ends.
+   * Null: there is none, the client ends. When it throws, it is asked again after the next try.
    */
   getToken?: () => string | null | Promise<string | null>;
   /** Messages that may wait, over all rooms; 1,000 unless said. */

@@ -696,10 +696,10 @@ export class Roomcast extends EventTarget {
       const token = await this.#getToken();
       if (!token || token === refused) return false;
       this.rest.token = token;
-      return true;
     } catch {
-      return false;
+      // It could not be asked for now: the refused one will be refused again, and this asked again.
     }
+    return true;
   }
 
   /** @param {string} code @param {string} message */
