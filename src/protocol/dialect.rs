@@ -241,7 +241,7 @@ mod tests {
         };
         let data = json!({ "clientMsgId": ID, "status": "ACCEPTED" });
         let told = event("messageAccepted", &data);
-        check(accepted(), None, &[told.clone()]);
+        check(accepted(), None, std::slice::from_ref(&told));
         check(accepted(), Some(0), &[format!("430[{data}]"), told]);
 
         let error = ApiError::new(Code::NotMember);
