@@ -4,20 +4,21 @@
 
 use std::{convert::Infallible, env, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::{connect_async, tungstenite as ws};
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let args: Vec<_> = env::args().skip(1).collect();
-    let [url, room] = &args[..] else {
-        bail!("usage: bot URL ROOM_ID");
-    };
-    let (url, mut last) = (url.trim_end_matches('/'), None);
+    let mut args = env::args().skip(1);
+    let (url, room) = args.next().zip(args.next()).context("bot URL ROOM_ID")?;
+    let mut last = None;
     loop {
-        let Err(error) = listen(url, room, &mut last).await;
+        let Err(error) = listen(url.trim_end_matches('/'), &room, &mut last).await;
+        if let Some(ws::Error::Http(refusal)) = error.downcast_ref() {
+            ensure!(refusal.status() != 401, "the token is refused");
+        }
         eprintln!("offline: {error}");
         tokio::time::sleep(Duration::from_millis(fastrand::u64(100..2_000))).await;
     }
@@ -49,7 +50,7 @@ async fn listen(url: &str, room: &str, last: &mut Option<u64>) -> Result<Infalli
                 let post = reqwest::Client::new().post(format!("{url}/rooms/{room}/messages"));
                 let post = post.header("Authorization", &bearer).json(&answer);
                 let status = post.send().await?.status().as_u16();
-                anyhow::ensure!(status < 429, "not answered: {status}");
+                ensure!(status < 429, "not answered: {status}");
             }
             *last = data["seq"].as_u64();
         }
