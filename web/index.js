@@ -1,87 +1,86 @@
-// The first page: sign in or up, then one's rooms.
+// The first page: who is signed in, and the way in for who is not.
 
-import { Chat } from './chat.js';
 import { find } from './element.js';
-import { Rest } from './roomcast.js';
+import { App } from './page/app.js';
+import { forgetSession, loadSession, onOtherTab, saveSession } from './page/session.js';
+import { SignIn } from './page/sign-in.js';
 
-/** One tab is one sign-in: it survives a reload, and ends with the tab. */
-const TOKEN_KEY = 'roomcast.token';
+/** @typedef {import('./page/session.js').Session} Session */
 
-const form = /** @type {HTMLFormElement} */ (find('#sign-in'));
-let isNew = false;
+/** @type {App|null} */
+let app = null;
+/** Set while the app waits for its user to sign in again. @type {((token: string|null) => void)|null} */
+let resume = null;
+/** @type {Session|null} */
+let session = loadSession();
+const signIn = new SignIn(entered);
 
-/** @param {boolean} next whether the form makes an account */
-function ask(next) {
-  isNew = next;
-  const title = isNew ? 'Create an account' : 'Sign in';
-  find('#sign-in-title').textContent = title;
-  find('[type=submit]', form).textContent = title;
-  find('#switch').textContent = isNew ? 'Have an account? Sign in' : 'New here? Create an account';
-  find('#name-field').hidden = !isNew;
-  const password = find('[name=password]', form);
-  password.setAttribute('autocomplete', isNew ? 'new-password' : 'current-password');
-  problem('');
-}
-
-/** @param {string} text '' for none */
-function problem(text) {
-  const place = find('.problem', form);
-  place.textContent = text;
-  place.hidden = !text;
-}
-
-async function signIn() {
-  const rest = new Rest();
-  const fields = new FormData(form);
-  const email = String(fields.get('email'));
-  const password = String(fields.get('password'));
-  const displayName = String(fields.get('displayName')) || undefined;
-  if (isNew) await rest.request('POST', '/auth/register', { email, password, displayName });
-  const { body } = await rest.request('POST', '/auth/login', { email, password });
-  sessionStorage.setItem(TOKEN_KEY, body.accessToken);
-  form.reset();
-  await enter(body.accessToken);
-}
-
-/** @param {string} token */
-async function enter(token) {
-  const { body: me } = await new Rest({ token }).request('GET', '/me');
-  const chat = new Chat(token, me, (reason) => {
-    sessionStorage.removeItem(TOKEN_KEY);
-    welcome(reason);
-  });
-  find('#welcome').hidden = true;
-  await chat.start();
-}
-
-/** @param {string} [reason] why one is asked to sign in */
-function welcome(reason = '') {
-  find('#welcome').hidden = false;
-  ask(false);
-  problem(reason);
-}
-
-async function offerDemo() {
-  const answer = await fetch('/demo', { method: 'HEAD' });
-  find('#demo-link').hidden = !answer.ok;
-}
-
-form.addEventListener('submit', async (event) => {
-  event.preventDefault();
-  const button = /** @type {HTMLButtonElement} */ (find('[type=submit]', form));
-  button.disabled = true;
-  problem('');
-  try {
-    await signIn();
-  } catch (error) {
-    problem(/** @type {Error} */ (error).message);
-  } finally {
-    button.disabled = false;
+/** @param {Session} next */
+function entered(next) {
+  session = next;
+  saveSession(next);
+  if (app && resume && app.me.id === next.me.id) {
+    find('#chat').inert = false;
+    resume(next.token);
+    resume = null;
+    return;
   }
-});
-find('#switch').addEventListener('click', () => ask(!isNew));
+  enter(next);
+}
 
-offerDemo().catch(() => {});
-const token = sessionStorage.getItem(TOKEN_KEY);
-if (token) enter(token).catch((error) => welcome(error.message));
-else welcome();
+/** @param {Session} current */
+function enter(current) {
+  app = new App(current, {
+    getToken: () => anotherToken(current.me),
+    keepToken: (token) => {
+      if (session) saveSession((session = { ...session, token }));
+    },
+    onEnd: (reason) => {
+      app = null;
+      forgetSession();
+      session = null;
+      resume = null;
+      find('#chat').inert = false;
+      signIn.show(reason);
+    },
+  });
+  void app.start();
+}
+
+/**
+ * The token was refused. Another tab may have a newer one; else one is asked to sign in again, over
+ * the page, and nothing that is unsent is lost.
+ *
+ * @param {import('./roomcast.js').User} me
+ * @returns {Promise<string|null>}
+ */
+async function anotherToken(me) {
+  const stored = loadSession();
+  if (stored && stored.me.id === me.id && stored.token !== app?.client.rest.token) return stored.token;
+  const waiting = app?.client.waiting ?? 0;
+  const kept = waiting ? ' What you wrote and is not sent yet is kept.' : '';
+  find('#chat').inert = true;
+  const text = `Your session has expired. Sign in again to go on.${kept}`;
+  signIn.show(text, me.email, () => app?.end(''));
+  return new Promise((resolve) => {
+    resume = resolve;
+  });
+}
+
+onOtherTab((other) => {
+  if (!session?.stays && session) return;
+  if (!other) return app?.end('You have signed out in another tab.');
+  // Somebody else has signed in, or this tab was waiting for it.
+  if (!app || app.me.id !== other.me.id) location.reload();
+  else if (resume) {
+    signIn.hide();
+    entered(other);
+  } else session = other;
+});
+
+fetch('/demo', { method: 'HEAD' }).then(
+  ({ ok }) => (find('#demo-link').hidden = !ok),
+  () => {},
+);
+if (session) enter(session);
+else signIn.show(location.hash.includes('invite=') ? 'You are invited to a room: sign in, or create an account.' : '');
