@@ -1,38 +1,34 @@
 // Browser windows that note everything a page must not do.
 
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 20_000;
 
-/** What each page must not do, said by the browser. @type {string[]} */
-export const faults = [];
+export const SIZE = { width: 1180, height: 760 };
 
 /**
- * Opens a window of its own: no cookie, storage or cache is shared with another.
+ * Opens a window of a context.
  *
- * @param {import('playwright-core').Browser} browser
- * @param {string} url
- * @param {import('playwright-core').BrowserContextOptions} [options]
+ * @param {import('playwright-core').BrowserContext} context
+ * @param {URL} url
+ * @param {string[]} faults are added to
  */
-export async function open(browser, url, options = {}) {
-  const context = await browser.newContext({
-    viewport: { width: 1180, height: 760 },
-    ...options,
-  });
+export async function open(context, url, faults) {
   context.setDefaultTimeout(TIMEOUT_MS);
   const page = await context.newPage();
-  await watch(page, new URL(url));
-  await page.goto(url);
+  await watch(page, url, faults);
+  await page.goto(url.href);
   return page;
 }
 
-/** @param {import('playwright-core').Page} page @param {URL} home */
-async function watch(page, home) {
+/** @param {import('playwright-core').Page} page @param {URL} home @param {string[]} faults */
+async function watch(page, home, faults) {
   page.on('console', (msg) => {
-    if (['error', 'warning'].includes(msg.type())) faults.push(`console: ${msg.text()}`);
+    if (!['error', 'warning'].includes(msg.type())) return;
+    faults.push(`console: ${msg.text()} ${msg.location().url}`);
   });
-  page.on('pageerror', (error) => faults.push(`page error: ${error.message}`));
+  page.on('pageerror', (error) => faults.push(`page error: ${error.stack}`));
   page.on('dialog', (dialog) => {
-    faults.push(`dialog: ${dialog.message()}`);
-    void dialog.dismiss();
+    if (dialog.type() !== 'beforeunload') faults.push(`dialog: ${dialog.message()}`);
+    void dialog.accept();
   });
   const isForeign = (/** @type {string} */ url) => {
     const { protocol, host } = new URL(url);

@@ -35,6 +35,8 @@ export class App {
   /** @type {Map<string, string>} */
   #drafts = new Map();
   #toastTimer = 0;
+  /** The room that one is about to leave: no news. @type {Room|null} */
+  #leaving = null;
 
   /** @param {Session} session @param {Hooks} hooks */
   constructor({ token, me }, hooks) {
@@ -55,6 +57,9 @@ export class App {
     this.client.connect().catch(() => {});
     await this.#load();
     await this.#openNamed();
+    const isIdle = document.activeElement === document.body && !this.#pane;
+    if (isIdle && this.rooms.list().length > 0) this.list.focus();
+    else if (isIdle) find('#pick-new').focus();
   }
 
   /** Signed out elsewhere, or here: nothing of this user is left in the page. @param {string} reason */
@@ -67,7 +72,8 @@ export class App {
     this.client.disconnect();
     document.querySelectorAll('dialog').forEach((dialog) => dialog.close());
     document.title = 'roomcast';
-    find('#announcer').textContent = '';
+    for (const place of ['#announcer', '#toast', '#me', '#me-avatar']) find(place).replaceChildren();
+    find('#toast').hidden = true;
     find('#chat').hidden = true;
     this.hooks.onEnd(reason);
   }
@@ -133,6 +139,7 @@ export class App {
     this.list.open(room.id);
     pane.draft = this.#drafts.get(room.id) ?? '';
     pane.open();
+    pane.root.addEventListener('keydown', ({ key }) => key === 'Escape' && this.list.focus());
     // A phone's keyboard would cover what one came to read.
     if (matchMedia('(pointer: fine)').matches) pane.focus();
   }
@@ -176,7 +183,7 @@ export class App {
     if (this.#pane?.room !== room) return;
     location.hash = '';
     this.#close();
-    this.#tell(`You are no longer in ${room.name}.`);
+    if (room !== this.#leaving) this.#tell(`You are no longer in ${room.name}.`);
   }
 
   // ---- deeds ----
@@ -247,6 +254,7 @@ export class App {
         ? 'You can come back only by another invitation.'
         : 'You can join again by its link.';
     if (!(await confirm(`Leave ${room.name}?`, text, 'Leave'))) return;
+    this.#leaving = room;
     await this.rest.leaveRoom(room.id);
     location.hash = '';
     this.#close();

@@ -123,7 +123,7 @@ export class RoomList {
     const mine = history.pending.at(-1);
     if (mine) return `You: ${mine.content}`;
     const { last } = history;
-    if (!last) return '';
+    if (!last) return 'Nothing yet';
     if (last.type === 'SYSTEM') return last.content;
     const isOwn = last.senderId === this.rooms.me.id;
     return `${isOwn ? 'You' : this.rooms.nameOf(last.senderId)}: ${last.content}`;
