@@ -1,6 +1,7 @@
 // The demo: Alice and Bob side by side, each with a connection that can be dropped.
 
 import { find } from './element.js';
+import { drawIcons } from './page/icon.js';
 import { RoomPane } from './page/room-pane.js';
 import { Rooms } from './page/rooms.js';
 import { Rest, Roomcast } from './roomcast.js';
@@ -52,6 +53,7 @@ function told(replayed, truncated) {
   return `Caught up: ${count} replayed.`;
 }
 
+drawIcons();
 for (const user of document.querySelectorAll('.user')) {
   start(/** @type {HTMLElement} */ (user)).catch((error) => {
     find('.catch-up', user).textContent = error.message;

@@ -2,6 +2,7 @@
 
 import { find } from './element.js';
 import { App } from './page/app.js';
+import { drawIcons } from './page/icon.js';
 import { forgetSession, loadSession, onOtherTab, saveSession } from './page/session.js';
 import { SignIn } from './page/sign-in.js';
 
@@ -23,6 +24,9 @@ function entered(next) {
     find('#chat').inert = false;
     resume(next.token);
     resume = null;
+    // The client has the token then: no need to wait for its next try.
+    const { client } = app;
+    setTimeout(() => client.connect().catch(() => {}));
     return;
   }
   enter(next);
@@ -78,6 +82,7 @@ onOtherTab((other) => {
   } else session = other;
 });
 
+drawIcons();
 fetch('/demo', { method: 'HEAD' }).then(
   ({ ok }) => (find('#demo-link').hidden = !ok),
   () => {},

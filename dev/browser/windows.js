@@ -1,6 +1,6 @@
 // Browser windows that note everything a page must not do.
 
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 30_000;
 
 export const SIZE = { width: 1180, height: 760 };
 
