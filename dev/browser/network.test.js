@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 
 import { Proxy } from '../../tests/node/proxy.js';
 import { Server } from '../../tests/node/server.js';
@@ -77,38 +77,38 @@ test('who is offline is told so, writes on, and gets what was missed', async () 
   stage.noFaults(OUTAGE);
 });
 
-test('half a minute without a network loses and doubles nothing', async (t) => {
-  const proxy = await Proxy.start(stage.server.url);
-  t.after(() => proxy.stop());
-  const [here, there] = await twoInARoom(proxy.url);
-  proxy.goDown();
-  await trouble(here, 'Offline');
-  const since = Date.now();
-  await say(room(here), 'Mine');
-  await trouble(here, '1 message waiting');
-  await say(room(there), 'Theirs');
-  // The outage itself, not a wait for something.
-  await here.waitForTimeout(OUTAGE_MS - (Date.now() - since));
-  proxy.goUp();
-  await online(here);
-  await reaches(message(room(here), 'Mine'), 'stored');
-  await agree([here, there], ['Before', 'Theirs', 'Mine']);
-  stage.noFaults(OUTAGE);
-});
+describe('what takes long', { concurrency: true }, () => {
+  test('half a minute without a network loses and doubles nothing', async (t) => {
+    const proxy = await Proxy.start(stage.server.url);
+    t.after(() => proxy.stop());
+    const [here, there] = await twoInARoom(proxy.url);
+    proxy.goDown();
+    await trouble(here, 'Offline');
+    const since = Date.now();
+    await say(room(here), 'Mine');
+    await trouble(here, '1 message waiting');
+    await say(room(there), 'Theirs');
+    // The outage itself, not a wait for something.
+    await here.waitForTimeout(OUTAGE_MS - (Date.now() - since));
+    proxy.goUp();
+    await online(here);
+    await reaches(message(room(here), 'Mine'), 'stored');
+    await agree([here, there], ['Before', 'Theirs', 'Mine']);
+  });
 
-test('a socket that died without a word is noticed, and replaced', async (t) => {
-  const proxy = await Proxy.start(stage.server.url);
-  t.after(() => proxy.stop());
-  const [here, there] = await twoInARoom(proxy.url);
-  proxy.silence();
-  await say(room(here), 'Into the void');
-  await reaches(message(room(here), 'Into the void'), 'sending');
-  await say(room(there), 'Not heard');
-  // A heartbeat finds out, within half a minute and the time it waits for an answer.
-  await message(room(here), 'Not heard').waitFor({ timeout: 60_000 });
-  await reaches(message(room(here), 'Into the void'), 'stored');
-  await agree([here, there], ['Before', 'Not heard', 'Into the void']);
-  stage.noFaults(OUTAGE);
+  test('a socket that died without a word is noticed, and replaced', async (t) => {
+    const proxy = await Proxy.start(stage.server.url);
+    t.after(() => proxy.stop());
+    const [here, there] = await twoInARoom(proxy.url);
+    proxy.silence();
+    await say(room(here), 'Into the void');
+    await reaches(message(room(here), 'Into the void'), 'sending');
+    await say(room(there), 'Not heard');
+    // A heartbeat finds out, within half a minute and the time it waits for an answer.
+    await message(room(here), 'Not heard').waitFor({ timeout: 60_000 });
+    await reaches(message(room(here), 'Into the void'), 'stored');
+    await agree([here, there], ['Before', 'Not heard', 'Into the void']);
+  });
 });
 
 test('a server that is killed, and one that drains, find their people again', async () => {

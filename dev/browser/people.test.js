@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { HOSTILE, createRoom, message, noteStages, openRoom, reaches, room, say, sees, stagesOf, texts } from './room.js';
+import { HOSTILE, createRoom, message, noteStages, openRoom, room, say, sees, stagesOf, texts } from './room.js';
 import { PASSWORD, Stage, shoot } from './stage.js';
 
 /** @typedef {import('playwright-core').Page} Page */

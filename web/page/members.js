@@ -90,6 +90,7 @@ export class Members {
   /** @param {Member} member what the server would let one do */
   #deeds({ userId, displayName, role }) {
     const mine = this.rooms.roleOf(this.room);
+    /** @type {HTMLElement[]} */
     const deeds = [];
     if (userId === this.rooms.me.id || role === 'owner') return deeds;
     if (mine === 'owner') {

@@ -82,7 +82,7 @@ export class RoomList {
     let place = this.#list.firstElementChild;
     const focused = document.activeElement;
     for (const { item } of next.values()) {
-      if (item === place) place = place.nextElementSibling;
+      if (item === place) place = item.nextElementSibling;
       else this.#list.insertBefore(item, place);
     }
     // An element that moves loses the focus.

@@ -231,12 +231,12 @@ export class Rooms extends EventTarget {
     this.#emit('list');
   }
 
-  /** @param {Room} room @param {Member} member */
+  /** @param {Room} room @param {{userId: string, displayName: string, role: import('../roomcast.js').Role}} member */
   #entered(room, { userId, displayName, role }) {
     this.#names.set(userId, displayName);
-    const known = room.members.get(userId);
-    const online = known?.online ?? null;
-    room.members.set(userId, { ...known, userId, displayName, role, online });
+    const unknown = { roomId: room.id, joinedAt: '', lastReadMessageId: null, online: null };
+    const known = room.members.get(userId) ?? unknown;
+    room.members.set(userId, { ...known, userId, displayName, role });
     this.#emit('people', { room });
   }
 
