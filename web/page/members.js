@@ -84,7 +84,8 @@ export class Members {
   /** @param {Member} member */
   #presence({ userId, online }) {
     if (userId === this.rooms.me.id) return this.rooms.client.state === 'online' ? 'online' : 'offline';
-    return online === null ? 'unknown' : online ? 'online' : 'offline';
+    const isUnknown = online === null || this.rooms.client.state !== 'online';
+    return isUnknown ? 'unknown' : online ? 'online' : 'offline';
   }
 
   /** @param {Member} member what the server would let one do */

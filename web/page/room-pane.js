@@ -13,6 +13,8 @@ import { Windowed } from './windowed.js';
 /** @typedef {import('./history.js').Pending} Pending */
 
 const PAGE = 100;
+/** What is new is shown from its beginning, unless it is more than this. */
+const MAX_NEW = 300;
 /** Reads of one failed page are not repeated faster. */
 const AGAIN_MS = 3_000;
 
@@ -40,7 +42,11 @@ export class RoomPane {
   #readBefore;
   /** @type {string|null} */
   #newFrom = null;
-  #isLoading = false;
+  #isNewSeen = false;
+  /** Before it is where it begins, nothing is read. */
+  #isPlaced = false;
+  /** @type {Promise<boolean>|null} */
+  #loading = null;
   #belowCount = 0;
   #inviteButton;
 
@@ -78,7 +84,7 @@ export class RoomPane {
   open() {
     this.#showHead();
     this.#showMessages();
-    this.#fill();
+    void this.#place();
   }
 
   close() {
@@ -149,6 +155,7 @@ export class RoomPane {
       this.#showMessages();
     });
     on('typing', () => this.#showTyping());
+    this.rooms.client.on('state', () => this.#showHead(), { signal });
     const seen = () => this.#markRead();
     document.addEventListener('visibilitychange', seen, { signal });
     addEventListener('focus', seen, { signal });
@@ -186,8 +193,11 @@ export class RoomPane {
   }
 
   #arrived() {
-    if (this.#readBefore === null && !isWatching()) {
-      this.#readBefore = this.room.lastReadId ?? '';
+    const { lastReadId } = this.room;
+    const wasRead = this.#newFrom !== null && lastReadId !== null && lastReadId >= this.#newFrom;
+    if (!isWatching() && (this.#readBefore === null || wasRead)) {
+      this.#readBefore = lastReadId ?? '';
+      this.#newFrom = null;
     }
     if (!this.#window.isAtEnd) this.#belowCount += 1;
   }
@@ -218,26 +228,33 @@ export class RoomPane {
 
   /** What is new may begin above what is loaded or in view. */
   #showJumpNew() {
-    const { unread, history } = this.room;
-    const isAbove = this.#readBefore !== null && this.#newFrom === null && history.hasOlder && unread > 0;
-    this.#jumpNew.hidden = !isAbove;
+    const first = this.#window.firstVisible();
+    const isUnknown = this.#newFrom === null && this.room.history.hasOlder;
+    const isAbove = this.#newFrom !== null && first && isStored(first) && first.id > this.#newFrom;
+    // Once it was seen, it is found without a button.
+    if (this.#newFrom !== null && !isAbove) this.#isNewSeen = true;
+    const isOffered = this.#readBefore !== null && this.#isPlaced && !this.#isNewSeen;
+    this.#jumpNew.hidden = !isOffered || !(isUnknown || isAbove);
     this.#jumpNew.replaceChildren(icon('up'), 'To the first new message');
   }
 
   /** What one has seen is read; who looks elsewhere has seen nothing. */
   #markRead() {
-    if (!isWatching() || !this.root.isConnected) return;
+    if (!isWatching() || !this.#isPlaced || !this.root.isConnected) return;
     const seen = this.#window.lastVisible();
     const { last } = this.room.history;
     const item = this.#window.isAtEnd ? last : seen;
     if (item && isStored(item)) this.rooms.markRead(this.room, item.id);
   }
 
-  /** @returns {Promise<boolean>} whether there was more */
-  async #loadOlder() {
-    const { history } = this.room;
-    if (this.#isLoading || !history.hasOlder) return false;
-    this.#isLoading = true;
+  /** One page at a time, whoever asks. @returns {Promise<boolean>} whether there was more */
+  #loadOlder() {
+    this.#loading ??= this.#readOlder().finally(() => (this.#loading = null));
+    return this.#loading;
+  }
+
+  async #readOlder() {
+    if (!this.room.history.hasOlder) return false;
     try {
       await this.rooms.loadOlder(this.room, PAGE);
       return true;
@@ -246,21 +263,30 @@ export class RoomPane {
       const again = () => !signal.aborted && this.#window.isNearTop() && this.#loadOlder();
       setTimeout(again, AGAIN_MS);
       return false;
-    } finally {
-      this.#isLoading = false;
     }
   }
 
-  /** The list has read a few; a window needs more. */
-  #fill() {
-    const { history } = this.room;
-    if (history.messages.length < PAGE / 2) void this.#loadOlder();
+  /** The list has read a few, a window needs more; then to what is new, if there is. */
+  async #place() {
+    const { history, unread } = this.room;
+    if (history.messages.length < PAGE / 2) await this.#loadOlder();
+    if (this.#readBefore !== null && unread <= MAX_NEW) {
+      while (this.#newFrom === null && (await this.#loadOlder()));
+      this.#scrollToNew();
+    }
+    this.#isPlaced = true;
+    this.#onScrolled();
   }
 
   async #toFirstNew() {
     this.#jumpNew.disabled = true;
     while (this.#newFrom === null && (await this.#loadOlder()));
     this.#jumpNew.disabled = false;
+    this.#log.focus();
+    this.#scrollToNew();
+  }
+
+  #scrollToNew() {
     const first = this.room.history.messages.find(({ id }) => id === this.#newFrom);
     if (first) this.#window.scrollTo(keyOf(first, this.rooms.me.id));
   }
@@ -268,13 +294,16 @@ export class RoomPane {
   // ---- people ----
 
   #showHead() {
+    const isOnline = this.rooms.client.state === 'online';
     const { name, visibility, members } = this.room;
     this.#title.replaceChildren(icon(visibility === 'private' ? 'lock' : 'hash'), name);
     const here = [...members.values()].filter(
       ({ online, userId }) => online === true || userId === this.rooms.me.id,
     ).length;
     const count = members.size === 1 ? '1 member' : `${members.size} members`;
-    this.#people.textContent = members.size ? `${count}, ${here} online` : '';
+    // Who is there is not known without a connection.
+    const present = isOnline ? element('span', { class: 'present' }, `, ${here} online`) : '';
+    if (members.size > 0) this.#people.replaceChildren(count, present);
     const role = this.rooms.roleOf(this.room);
     this.#inviteButton.hidden = visibility === 'private' && role === 'member';
   }

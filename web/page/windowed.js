@@ -96,6 +96,11 @@ export class Windowed {
     return this.scroller.scrollTop < this.scroller.clientHeight * windows;
   }
 
+  /** Returns the first item of which something is in view. */
+  firstVisible() {
+    return this.#items[this.#at(this.scroller.scrollTop - this.list.offsetTop)];
+  }
+
   /** Returns the last item that is wholly in view. */
   lastVisible() {
     const { scrollTop, clientHeight } = this.scroller;
