@@ -60,7 +60,8 @@ function enter(current) {
  */
 async function anotherToken(me) {
   const stored = loadSession();
-  if (stored && stored.me.id === me.id && stored.token !== app?.client.rest.token) return stored.token;
+  if (stored && stored.me.id === me.id && stored.token !== app?.client.rest.token)
+    return stored.token;
   const waiting = app?.client.waiting ?? 0;
   const kept = waiting ? ' What you wrote and is not sent yet is kept.' : '';
   find('#chat').inert = true;
@@ -88,4 +89,9 @@ fetch('/demo', { method: 'HEAD' }).then(
   () => {},
 );
 if (session) enter(session);
-else signIn.show(location.hash.includes('invite=') ? 'You are invited to a room: sign in, or create an account.' : '');
+else
+  signIn.show(
+    location.hash.includes('invite=')
+      ? 'You are invited to a room: sign in, or create an account.'
+      : '',
+  );

@@ -3,7 +3,17 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { HOSTILE, assertNoSideScroll, message, noteStages, reaches, say, sees, stagesOf, texts } from './room.js';
+import {
+  HOSTILE,
+  assertNoSideScroll,
+  message,
+  noteStages,
+  reaches,
+  say,
+  sees,
+  stagesOf,
+  texts,
+} from './room.js';
 import { Stage, shoot } from './stage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -45,7 +55,10 @@ test('an own message is sending, then accepted, then stored', async () => {
   const seen = await stagesOf(pages[0], 'How far are you?');
   // Two steps within one frame are drawn as one.
   assert.equal(seen.at(-1), 'stored');
-  assert.deepEqual(seen, ['sending', 'accepted', 'stored'].filter((one) => seen.includes(one)));
+  assert.deepEqual(
+    seen,
+    ['sending', 'accepted', 'stored'].filter((one) => seen.includes(one)),
+  );
 });
 
 test('whoever was dropped gets what was missed, in order, once', async () => {

@@ -139,7 +139,9 @@ async function tabBackTo(name) {
 
 test('everything has a name', async () => {
   const nameless = await page.evaluate(() => {
-    const controls = document.querySelectorAll('button, a, input, textarea, dialog, nav, main, aside');
+    const controls = document.querySelectorAll(
+      'button, a, input, textarea, dialog, nav, main, aside',
+    );
     const isNamed = (/** @type {Element} */ one) =>
       one.getAttribute('aria-label') ||
       one.getAttribute('aria-labelledby') ||

@@ -46,27 +46,24 @@ after(() => stage.close());
 /** Resolves when all are accepted. @param {User} sender @param {string} roomId @param {string[]} contents */
 async function fill({ token }, roomId, contents) {
   const ids = contents.map(() => randomUUID());
-  await blank.evaluate(
-    async ([bearer, room, texts, clientMsgIds]) => {
-      const socket = new WebSocket('/ws', ['roomcast.v1', `bearer.${bearer}`]);
-      await new Promise((resolve) => (socket.onopen = resolve));
-      let left = texts.length;
-      const accepted = new Promise((resolve, reject) => {
-        socket.onmessage = ({ data: frame }) => {
-          const { event, data } = JSON.parse(frame);
-          if (event === 'messageFailed') reject(new Error(data.error));
-          if (event === 'messageAccepted' && --left === 0) resolve(null);
-        };
-      });
-      texts.forEach((content, at) => {
-        const data = { roomId: room, clientMsgId: clientMsgIds[at], type: 'TEXT', content };
-        socket.send(JSON.stringify({ event: 'sendMessage', data }));
-      });
-      await accepted;
-      socket.close();
-    },
-    /** @type {const} */ ([token, roomId, contents, ids]),
-  );
+  await blank.evaluate(async ([bearer, room, texts, clientMsgIds]) => {
+    const socket = new WebSocket('/ws', ['roomcast.v1', `bearer.${bearer}`]);
+    await new Promise((resolve) => (socket.onopen = resolve));
+    let left = texts.length;
+    const accepted = new Promise((resolve, reject) => {
+      socket.onmessage = ({ data: frame }) => {
+        const { event, data } = JSON.parse(frame);
+        if (event === 'messageFailed') reject(new Error(data.error));
+        if (event === 'messageAccepted' && --left === 0) resolve(null);
+      };
+    });
+    texts.forEach((content, at) => {
+      const data = { roomId: room, clientMsgId: clientMsgIds[at], type: 'TEXT', content };
+      socket.send(JSON.stringify({ event: 'sendMessage', data }));
+    });
+    await accepted;
+    socket.close();
+  }, /** @type {const} */ ([token, roomId, contents, ids]));
 }
 
 /** One line, or a few: heights differ. @param {number} seq */
@@ -77,7 +74,9 @@ const rows = () => page.locator('.row').count();
 /** Where each row of the window is, by its seq. @returns {Promise<Record<string, number>>} */
 const places = () =>
   page.evaluate(() => {
-    const { top, bottom } = /** @type {Element} */ (document.querySelector('.log')).getBoundingClientRect();
+    const { top, bottom } = /** @type {Element} */ (
+      document.querySelector('.log')
+    ).getBoundingClientRect();
     const seen = [...document.querySelectorAll('.row')].map((row) => {
       const { dataset } = /** @type {HTMLElement} */ (row);
       const text = /** @type {Element} */ (row.querySelector('.content')).getBoundingClientRect();
@@ -88,7 +87,7 @@ const places = () =>
 
 /** Resolves when what is drawn no longer moves. */
 async function settled() {
-  for (let same = 0, last = ''; same < 5; ) {
+  for (let same = 0, last = ''; same < 5;) {
     await page.evaluate(() => new Promise(requestAnimationFrame));
     const now = JSON.stringify(await places());
     same = now === last ? same + 1 : 0;
@@ -196,7 +195,10 @@ test('with all of it loaded one still chats', async () => {
   await settled();
   const middle = Object.keys(await places()).map(Number);
   assert.ok(middle.length > 3, 'the middle is drawn');
-  assert.ok(middle.every((seq, at) => at === 0 || seq === middle[at - 1] + 1), `in order: ${middle}`);
+  assert.ok(
+    middle.every((seq, at) => at === 0 || seq === middle[at - 1] + 1),
+    `in order: ${middle}`,
+  );
   assert.ok((await rows()) < MAX_ROWS, `${await rows()} rows`);
 });
 

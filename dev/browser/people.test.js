@@ -3,7 +3,18 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { HOSTILE, createRoom, message, noteStages, openRoom, room, say, sees, stagesOf, texts } from './room.js';
+import {
+  HOSTILE,
+  createRoom,
+  message,
+  noteStages,
+  openRoom,
+  room,
+  say,
+  sees,
+  stagesOf,
+  texts,
+} from './room.js';
 import { PASSWORD, Stage, shoot } from './stage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -84,7 +95,10 @@ test('one makes a public room, the other comes in by its link, they chat', async
   await say(room(dan), 'The fourth,\nand then the fifth');
   await sees(room(carla), 'The fourth,\nand then the fifth');
   await carla.locator('.typing:empty').waitFor({ state: 'attached' });
-  assert.equal(await message(room(carla), 'The fourth,\nand then the fifth').locator('.sender').textContent(), 'Dan');
+  assert.equal(
+    await message(room(carla), 'The fourth,\nand then the fifth').locator('.sender').textContent(),
+    'Dan',
+  );
 });
 
 test('what users write stays text', async () => {
@@ -174,8 +188,12 @@ test('who leaves a public room may come back', async () => {
 test('signing out leaves nothing of a user in the page', async () => {
   await dan.getByRole('button', { name: 'Sign out' }).click();
   await dan.getByLabel('Email').waitFor();
-  const left = await dan.evaluate(() => [document.body.textContent, JSON.stringify({ ...localStorage, ...sessionStorage })]);
-  for (const text of left) assert.ok(!/Dan\b|Reading|chapter/.test(text ?? ''), `nothing of Dan in ${text}`);
+  const left = await dan.evaluate(() => [
+    document.body.textContent,
+    JSON.stringify({ ...localStorage, ...sessionStorage }),
+  ]);
+  for (const text of left)
+    assert.ok(!/Dan\b|Reading|chapter/.test(text ?? ''), `nothing of Dan in ${text}`);
   await dan.reload();
   await dan.getByLabel('Email').waitFor();
 });

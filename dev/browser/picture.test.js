@@ -16,14 +16,20 @@ after(() => stage.close());
 
 test('a picture of the page', async () => {
   const { server } = stage;
-  const [ada, ben, cleo] = [await server.user('Ada'), await server.user('Ben'), await server.user('Cleo')];
+  const [ada, ben, cleo] = [
+    await server.user('Ada'),
+    await server.user('Ben'),
+    await server.user('Cleo'),
+  ];
   /** @param {typeof ada} owner @param {string} name @param {string} [visibility] */
   const make = async ({ token }, name, visibility = 'public') =>
     (await server.rest('POST', '/rooms', { token, body: { name, visibility } })).id;
   /** @param {string} roomId @param {typeof ada[]} people */
   const invite = async (roomId, ...people) => {
     for (const { token } of people) {
-      const { token: invitation } = await server.rest('POST', `/rooms/${roomId}/invites`, { token: ada.token });
+      const { token: invitation } = await server.rest('POST', `/rooms/${roomId}/invites`, {
+        token: ada.token,
+      });
       await server.rest('POST', `/invites/${invitation}/accept`, { token });
     }
   };

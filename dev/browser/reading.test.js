@@ -48,11 +48,15 @@ const isInView = (text) =>
   });
 
 test('a room opens at the first new message, and only what was seen is read', async () => {
-  await badge().filter({ hasText: String(NEW) }).waitFor();
+  await badge()
+    .filter({ hasText: String(NEW) })
+    .waitFor();
   await openRoom(page, 'Test');
   await message(room(page), 'New 1').locator('.new-line').waitFor();
   assert.ok(await isInView('New 1'));
-  await badge().filter({ hasNotText: String(NEW) }).waitFor();
+  await badge()
+    .filter({ hasNotText: String(NEW) })
+    .waitFor();
   const left = Number.parseInt((await badge().textContent()) ?? '');
   assert.ok(left > NEW / 2 && left < NEW, `${left} are not read`);
   await page.locator('.jump.down').getByText('Newest').waitFor();

@@ -12,7 +12,9 @@ export const room = (page) => page.locator('.pane');
 
 /** @param {Locator} pane @param {string} text */
 export const message = (pane, text) =>
-  pane.locator('.row').filter({ has: pane.page().locator('.content').getByText(text, { exact: true }) });
+  pane
+    .locator('.row')
+    .filter({ has: pane.page().locator('.content').getByText(text, { exact: true }) });
 
 /** @param {Locator} pane @param {string} text */
 export async function say(pane, text) {

@@ -95,7 +95,8 @@ export class Stage {
 
   /** Asserts that no window had anything to complain about, but for what is expected. @param {string[]} expected */
   noFaults(expected = []) {
-    const isExpected = (/** @type {string} */ fault) => expected.some((part) => fault.includes(part));
+    const isExpected = (/** @type {string} */ fault) =>
+      expected.some((part) => fault.includes(part));
     const found = this.#faults.filter((fault) => !isExpected(fault));
     this.#faults.length = 0;
     assert.deepEqual(found, []);

@@ -72,7 +72,8 @@ export class App {
     this.client.disconnect();
     document.querySelectorAll('dialog').forEach((dialog) => dialog.close());
     document.title = 'roomcast';
-    for (const place of ['#announcer', '#toast', '#me', '#me-avatar']) find(place).replaceChildren();
+    for (const place of ['#announcer', '#toast', '#me', '#me-avatar'])
+      find(place).replaceChildren();
     find('#toast').hidden = true;
     find('#chat').hidden = true;
     this.hooks.onEnd(reason);
@@ -88,7 +89,9 @@ export class App {
     onClick('#pick-join', () => this.#join());
     onClick('#sign-out', () => this.#signOut());
     addEventListener('hashchange', () => this.#openNamed(), { signal });
-    addEventListener('beforeunload', (event) => client.waiting > 0 && event.preventDefault(), { signal });
+    addEventListener('beforeunload', (event) => client.waiting > 0 && event.preventDefault(), {
+      signal,
+    });
     addEventListener('focus', () => this.#load(), { signal });
     channel.addEventListener('message', () => this.#load(), { signal });
     client.on('token', ({ accessToken }) => this.hooks.keepToken(accessToken), { signal });
@@ -96,7 +99,9 @@ export class App {
     rooms.addEventListener('list', () => this.#showTitle(), { signal });
     /** @param {string} name @param {(detail: any) => void} handle */
     const on = (name, handle) =>
-      rooms.addEventListener(name, (event) => handle(/** @type {CustomEvent} */ (event).detail), { signal });
+      rooms.addEventListener(name, (event) => handle(/** @type {CustomEvent} */ (event).detail), {
+        signal,
+      });
     on('arrived', ({ room, msg }) => this.#announce(room, msg));
     on('lost', ({ room }) => this.#lost(room));
   }
@@ -110,7 +115,8 @@ export class App {
   async #load() {
     // What cannot be read now is read when the connection is back.
     await this.rooms.load().catch(() => {});
-    if (!this.#pane && location.hash.length > 1 && !this.#aborter.signal.aborted) await this.#openNamed();
+    if (!this.#pane && location.hash.length > 1 && !this.#aborter.signal.aborted)
+      await this.#openNamed();
   }
 
   // ---- the open room ----
@@ -189,7 +195,8 @@ export class App {
   // ---- deeds ----
 
   #create() {
-    const create = async (/** @type {any} */ wanted) => this.#enter((await this.rest.createRoom(wanted)).id);
+    const create = async (/** @type {any} */ wanted) =>
+      this.#enter((await this.rest.createRoom(wanted)).id);
     void askForRoom(create, () => this.#join());
   }
 
@@ -223,7 +230,8 @@ export class App {
   async #offerToJoin(roomId) {
     const text = 'You are not in this room. If it is public, you can join it.';
     history.replaceState(null, '', location.pathname);
-    if (await confirm('Join this room?', text, 'Join', '')) await this.#try(() => this.#joinRoom(roomId));
+    if (await confirm('Join this room?', text, 'Join', ''))
+      await this.#try(() => this.#joinRoom(roomId));
   }
 
   /** Accepting spends the invitation, so it is asked for. @param {string} token */
@@ -268,8 +276,9 @@ export class App {
     const count = waiting === 1 ? '1 message is' : `${waiting} messages are`;
     const text = `${count} not sent yet, and will be lost.`;
     if (waiting > 0 && !(await confirm('Sign out?', text, 'Sign out'))) return;
-    await this.rest.logout().catch(() => {});
+    // First here and in the other tabs: what the server closes then is missed by nobody.
     this.end('');
+    await this.rest.logout().catch(() => {});
   }
 
   /** Shows why something could not be done. @param {() => Promise<void>} act */

@@ -18,7 +18,12 @@ export class Composer {
     dir: 'auto',
   });
   #left = element('span', { class: 'chars-left', role: 'status' });
-  #button = element('button', { type: 'submit', class: 'send', 'aria-label': 'Send', title: 'Send' });
+  #button = element('button', {
+    type: 'submit',
+    class: 'send',
+    'aria-label': 'Send',
+    title: 'Send',
+  });
 
   /**
    * @param {{send: (text: string) => void, typing: (isTyping: boolean) => void}} act

@@ -76,7 +76,9 @@ export class Connection {
  */
 function troubleText(state, waiting, retryInMs) {
   const what = state === 'connecting' ? 'Connecting' : 'Offline';
-  const held = waiting === 1 ? ', 1 message waiting' : waiting ? `, ${waiting} messages waiting` : '';
-  const next = state === 'waiting' && retryInMs > 1500 ? ` Next try in ${Math.ceil(retryInMs / 1000)} s.` : '';
+  const held =
+    waiting === 1 ? ', 1 message waiting' : waiting ? `, ${waiting} messages waiting` : '';
+  const next =
+    state === 'waiting' && retryInMs > 1500 ? ` Next try in ${Math.ceil(retryInMs / 1000)} s.` : '';
   return `${what}${held}.${next}`;
 }

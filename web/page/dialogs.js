@@ -50,7 +50,8 @@ function ask(title, fields, verb, act, kind = '') {
       await act(new FormData(form));
       dialog.close('done');
     } catch (error) {
-      const { message, fields: wrong = [] } = /** @type {import('../roomcast.js').RoomcastError} */ (error);
+      const { message, fields: wrong = [] } =
+        /** @type {import('../roomcast.js').RoomcastError} */ (error);
       problem.textContent = wrong.map((field) => `It ${field.message}.`).join(' ') || message;
       problem.hidden = false;
       form.querySelector('input')?.focus();
@@ -70,13 +71,22 @@ export function confirm(title, text, verb, kind = 'danger') {
 
 /** @param {(room: {name: string, visibility: 'public'|'private'}) => Promise<void>} create @param {() => void} join */
 export function askForRoom(create, join) {
-  const other = element('button', { type: 'button', class: 'link' }, 'Join a room by its link instead');
+  const other = element(
+    'button',
+    { type: 'button', class: 'link' },
+    'Join a room by its link instead',
+  );
   other.addEventListener('click', () => {
     other.closest('dialog')?.close();
     join();
   });
   const fields = [
-    element('label', {}, 'Name', element('input', { name: 'name', autocomplete: 'off', maxlength: '200' })),
+    element(
+      'label',
+      {},
+      'Name',
+      element('input', { name: 'name', autocomplete: 'off', maxlength: '200' }),
+    ),
     element(
       'fieldset',
       {},

@@ -1,5 +1,7 @@
 // The icons, drawn from lines: nothing is loaded for them, so that they are there without a network.
 
+import { element } from '../element.js';
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** In a square of 24. @type {Record<string, string>} */
@@ -17,7 +19,8 @@ const LINES = {
   link: 'M10 14a4.5 4.5 0 0 0 6.5.3l3-3a4.5 4.5 0 0 0-6.4-6.4l-1.3 1.3M14 10a4.5 4.5 0 0 0-6.5-.3l-3 3a4.5 4.5 0 0 0 6.4 6.4l1.3-1.3',
   lock: 'M6.5 11h11a1.5 1.5 0 0 1 1.5 1.5V18a2 2 0 0 1-2 2H7a2 2 0 0 1-2-2v-5.5A1.5 1.5 0 0 1 6.5 11zM8 11V8a4 4 0 0 1 8 0v3',
   out: 'M12 4v8M7 6.8a7 7 0 1 0 10 0',
-  people: 'M9 11.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 19.5c.6-3.3 3.2-5 6.5-5s5.9 1.7 6.5 5M16 5a3.3 3.3 0 0 1 0 6.3M18 15c2 .7 3.2 2.2 3.6 4.5',
+  people:
+    'M9 11.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 19.5c.6-3.3 3.2-5 6.5-5s5.9 1.7 6.5 5M16 5a3.3 3.3 0 0 1 0 6.3M18 15c2 .7 3.2 2.2 3.6 4.5',
   plus: 'M12 5v14M5 12h14',
   send: 'M3.4 20.4 21 12.9c.8-.3.8-1.5 0-1.8L3.4 3.6c-.7-.3-1.4.4-1.2 1.1L4.3 11l8.2 1-8.2 1-2.1 6.3c-.2.7.5 1.4 1.2 1.1z',
   star: 'M12 4l2.4 5 5.6.8-4 3.9.9 5.5-4.9-2.6-4.9 2.6.9-5.5-4-3.9 5.6-.8z',
@@ -45,4 +48,17 @@ export function drawIcons() {
   for (const place of document.querySelectorAll('[data-icon]')) {
     place.prepend(icon(place.getAttribute('data-icon') ?? ''));
   }
+}
+
+/** @param {string} image @param {string} name @param {() => void} act */
+export function iconButton(image, name, act) {
+  const button = element('button', {
+    type: 'button',
+    class: 'icon-button',
+    'aria-label': name,
+    title: name,
+  });
+  button.append(icon(image));
+  button.addEventListener('click', act);
+  return button;
 }

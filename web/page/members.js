@@ -2,7 +2,7 @@
 
 import { element } from '../element.js';
 import { confirm } from './dialogs.js';
-import { icon } from './icon.js';
+import { iconButton } from './icon.js';
 import { avatar } from './person.js';
 
 /** @typedef {import('./rooms.js').Room} Room */
@@ -25,9 +25,7 @@ export class Members {
     this.rooms = rooms;
     this.room = room;
     this.act = act;
-    const close = element('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close the members', title: 'Close' });
-    close.append(icon('close'));
-    close.addEventListener('click', () => act.close());
+    const close = iconButton('close', 'Close the members', () => act.close());
     this.root = element(
       'aside',
       { class: 'members', 'aria-labelledby': 'members-title' },
@@ -78,12 +76,19 @@ export class Members {
     );
     const face = avatar(userId, displayName);
     face.dataset.presence = presence;
-    return element('li', { class: 'member', 'data-user-id': userId }, face, who, ...this.#deeds(member));
+    return element(
+      'li',
+      { class: 'member', 'data-user-id': userId },
+      face,
+      who,
+      ...this.#deeds(member),
+    );
   }
 
   /** @param {Member} member */
   #presence({ userId, online }) {
-    if (userId === this.rooms.me.id) return this.rooms.client.state === 'online' ? 'online' : 'offline';
+    if (userId === this.rooms.me.id)
+      return this.rooms.client.state === 'online' ? 'online' : 'offline';
     const isUnknown = online === null || this.rooms.client.state !== 'online';
     return isUnknown ? 'unknown' : online ? 'online' : 'offline';
   }
@@ -97,7 +102,8 @@ export class Members {
     if (mine === 'owner') {
       const next = role === 'admin' ? 'member' : 'admin';
       const change = () => this.rooms.rest.setRole(this.room.id, userId, next).then(() => {});
-      const label = next === 'admin' ? `Make ${displayName} an admin` : `Make ${displayName} a member`;
+      const label =
+        next === 'admin' ? `Make ${displayName} an admin` : `Make ${displayName} a member`;
       deeds.push(this.#deed('star', label, `role ${userId}`, change, role === 'admin'));
     }
     if (mine === 'owner' || mine === 'admin') {
@@ -113,15 +119,7 @@ export class Members {
 
   /** @param {string} image @param {string} label @param {string} name @param {() => Promise<void>} act @param {boolean} [isOn] */
   #deed(image, label, name, act, isOn = false) {
-    const button = element('button', {
-      type: 'button',
-      class: isOn ? 'icon-button on' : 'icon-button',
-      'aria-label': label,
-      title: label,
-      'data-act': name,
-    });
-    button.append(icon(image));
-    button.addEventListener('click', async () => {
+    const button = iconButton(image, label, async () => {
       try {
         await act();
         await this.rooms.loadMembers(this.room);
@@ -129,6 +127,8 @@ export class Members {
         this.act.tell(/** @type {Error} */ (error).message);
       }
     });
+    button.classList.toggle('on', isOn);
+    button.dataset.act = name;
     return button;
   }
 }

@@ -68,7 +68,9 @@ export function messageRow(item, before, context) {
   if (isStored(item)) row.dataset.seq = String(item.seq);
   if (isNewDay) row.append(divider('day', dayText(new Date(item.createdAt))));
   if (isNew) row.append(divider('new-line', 'New messages'));
-  row.append(isStored(item) && item.type === 'SYSTEM' ? notice(item) : body(item, context, isOwn, isBlock));
+  row.append(
+    isStored(item) && item.type === 'SYSTEM' ? notice(item) : body(item, context, isOwn, isBlock),
+  );
   return row;
 }
 
@@ -117,7 +119,8 @@ function failure(item, context) {
 const notice = (item) => element('p', { class: 'system' }, item.content);
 
 /** @param {string} name @param {string} text */
-const divider = (name, text) => element('div', { class: `divider ${name}` }, element('span', {}, text));
+const divider = (name, text) =>
+  element('div', { class: `divider ${name}` }, element('span', {}, text));
 
 /** @param {Item} item @param {Item|undefined} before @param {string} userId */
 function isSameBlock(item, before, userId) {

@@ -63,7 +63,8 @@ export class RoomList {
     this.#filter.hidden = all.length < FILTER_FROM;
     find('#no-rooms').hidden = all.length > 0;
     const focused = document.activeElement?.closest('.room-list a')?.getAttribute('href')?.slice(1);
-    const entry = [focused, this.#open].find((id) => shown.some((room) => room.id === id)) ?? shown[0]?.id;
+    const entry =
+      [focused, this.#open].find((id) => shown.some((room) => room.id === id)) ?? shown[0]?.id;
     this.#sync(shown, entry);
   }
 
@@ -93,7 +94,14 @@ export class RoomList {
   /** @param {Room} room */
   #looksOf(room) {
     const { id, name, visibility, unread } = room;
-    return JSON.stringify([id === this.#open, name, visibility, unread, this.#preview(room), whenOf(room)]);
+    return JSON.stringify([
+      id === this.#open,
+      name,
+      visibility,
+      unread,
+      this.#preview(room),
+      whenOf(room),
+    ]);
   }
 
   /** @param {HTMLElement} item @param {Room} room */
@@ -104,7 +112,11 @@ export class RoomList {
     link.toggleAttribute('aria-current', isOpen);
     if (isOpen) link.setAttribute('aria-current', 'page');
     link.classList.toggle('unread', unread > 0);
-    const kind = element('span', { class: 'visually-hidden' }, visibility === 'private' ? ', private' : '');
+    const kind = element(
+      'span',
+      { class: 'visually-hidden' },
+      visibility === 'private' ? ', private' : '',
+    );
     const badge = element('span', { class: 'badge' }, unread > 99 ? '99+' : String(unread));
     badge.append(element('span', { class: 'visually-hidden' }, ' unread'));
     link.replaceChildren(

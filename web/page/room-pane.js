@@ -5,6 +5,7 @@ import { Composer } from './composer.js';
 import { isStored } from './history.js';
 import { icon } from './icon.js';
 import { keyOf, looksOf, messageRow } from './message-row.js';
+import { RoomHead } from './room-head.js';
 import { Windowed } from './windowed.js';
 
 /** @typedef {import('./rooms.js').Room} Room */
@@ -18,21 +19,16 @@ const MAX_NEW = 300;
 /** Reads of one failed page are not repeated faster. */
 const AGAIN_MS = 3_000;
 
-/**
- * What the buttons do; without, there are none.
- *
- * @typedef {object} Actions
- * @property {() => void} invite
- * @property {() => void} leave
- * @property {() => void} members
- */
-
 export class RoomPane {
   #aborter = new AbortController();
-  #title = element('h1', { class: 'room-name', dir: 'auto' });
-  #people = element('span', { class: 'people' });
   #typing = element('p', { class: 'typing', role: 'status' });
-  #log = element('div', { class: 'log', role: 'log', 'aria-live': 'off', tabindex: '0', 'aria-label': 'Messages' });
+  #log = element('div', {
+    class: 'log',
+    role: 'log',
+    'aria-live': 'off',
+    tabindex: '0',
+    'aria-label': 'Messages',
+  });
   #head = element('p', { class: 'beginning' });
   #jumpNew = element('button', { type: 'button', class: 'jump up', hidden: true });
   #jumpEnd = element('button', { type: 'button', class: 'jump down', hidden: true });
@@ -48,17 +44,15 @@ export class RoomPane {
   /** @type {Promise<boolean>|null} */
   #loading = null;
   #belowCount = 0;
-  #inviteButton;
 
   /**
    * @param {Rooms} rooms
    * @param {Room} room
-   * @param {Actions} [actions]
+   * @param {import('./room-head.js').Actions} [actions]
    */
   constructor(rooms, room, actions) {
     this.rooms = rooms;
     this.room = room;
-    this.actions = actions;
     this.#readBefore = room.unread > 0 ? (room.lastReadId ?? '') : null;
     this.#composer = new Composer({
       send: (text) => this.#send(text),
@@ -73,16 +67,15 @@ export class RoomPane {
       make: (item, before) => messageRow(item, before, { ...context, newFrom: this.#newFrom }),
       onScrolled: () => this.#onScrolled(),
     });
-    this.#inviteButton = iconButton('link', 'Invite', () => actions?.invite());
+    const head = new RoomHead(rooms, room, this.#aborter.signal, actions);
     this.root = element('section', { class: 'pane', 'aria-label': room.name });
     const logBox = element('div', { class: 'log-box' }, this.#jumpNew, this.#log, this.#jumpEnd);
-    this.root.append(this.#header(), logBox, this.#typing, this.#composer.root);
+    this.root.append(head.root, logBox, this.#typing, this.#composer.root);
     this.#listen();
   }
 
   /** Call it once the pane is in the document. */
   open() {
-    this.#showHead();
     this.#showMessages();
     void this.#place();
   }
@@ -122,40 +115,22 @@ export class RoomPane {
     };
   }
 
-  #header() {
-    const state = element('span', { class: 'state', 'data-connection': 'online' });
-    const title = element('div', { class: 'title' }, this.#title, element('p', { class: 'under' }, state, this.#people));
-    const { actions } = this;
-    if (!actions) return element('header', { class: 'pane-head' }, title);
-    const back = element('a', { class: 'icon-button back', href: '#', 'aria-label': 'Back to the rooms' });
-    back.append(icon('back'));
-    return element(
-      'header',
-      { class: 'pane-head' },
-      back,
-      title,
-      this.#inviteButton,
-      iconButton('people', 'Members', () => actions.members()),
-      iconButton('leave', 'Leave', () => actions.leave()),
-    );
-  }
-
   #listen() {
     const { signal } = this.#aborter;
     /** @param {string} name @param {(detail: any) => void} handle */
     const on = (name, handle) => {
-      const listener = (/** @type {any} */ { detail }) => detail.room === this.room && handle(detail);
+      const listener = (/** @type {any} */ { detail }) =>
+        detail.room === this.room && handle(detail);
       this.rooms.addEventListener(name, listener, { signal });
     };
     on('messages', () => this.#showMessages());
     on('arrived', () => this.#arrived());
-    on('reset', () => this.#window.reset());
-    on('people', () => {
-      this.#showHead();
-      this.#showMessages();
+    on('reset', () => {
+      this.#readBefore = this.#newFrom = null;
+      this.#window.reset();
     });
+    on('people', () => this.#showMessages());
     on('typing', () => this.#showTyping());
-    this.rooms.client.on('state', () => this.#showHead(), { signal });
     const seen = () => this.#markRead();
     document.addEventListener('visibilitychange', seen, { signal });
     addEventListener('focus', seen, { signal });
@@ -293,36 +268,14 @@ export class RoomPane {
 
   // ---- people ----
 
-  #showHead() {
-    const isOnline = this.rooms.client.state === 'online';
-    const { name, visibility, members } = this.room;
-    this.#title.replaceChildren(icon(visibility === 'private' ? 'lock' : 'hash'), name);
-    const here = [...members.values()].filter(
-      ({ online, userId }) => online === true || userId === this.rooms.me.id,
-    ).length;
-    const count = members.size === 1 ? '1 member' : `${members.size} members`;
-    // Who is there is not known without a connection.
-    const present = isOnline ? element('span', { class: 'present' }, `, ${here} online`) : '';
-    if (members.size > 0) this.#people.replaceChildren(count, present);
-    const role = this.rooms.roleOf(this.room);
-    this.#inviteButton.hidden = visibility === 'private' && role === 'member';
-  }
-
   #showTyping() {
     const names = [...this.room.typing].map((userId) => this.rooms.nameOf(userId));
     if (names.length === 0) this.#typing.textContent = '';
     else if (names.length > 2) this.#typing.textContent = 'Several people are typing…';
-    else this.#typing.textContent = `${names.join(' and ')} ${names.length > 1 ? 'are' : 'is'} typing…`;
+    else
+      this.#typing.textContent = `${names.join(' and ')} ${names.length > 1 ? 'are' : 'is'} typing…`;
   }
 }
 
 /** Whether the reader can see the page. */
 const isWatching = () => document.visibilityState === 'visible' && document.hasFocus();
-
-/** @param {string} image @param {string} name @param {() => void} act */
-function iconButton(image, name, act) {
-  const button = element('button', { type: 'button', class: 'icon-button', 'aria-label': name, title: name });
-  button.append(icon(image));
-  button.addEventListener('click', act);
-  return button;
-}

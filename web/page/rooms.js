@@ -125,7 +125,16 @@ export class Rooms extends EventTarget {
   // ---- following ----
 
   /** @param {any} summary */
-  #take({ id, name, visibility, createdAt, lastMessageAt, lastSeq, unreadCount, lastReadMessageId }) {
+  #take({
+    id,
+    name,
+    visibility,
+    createdAt,
+    lastMessageAt,
+    lastSeq,
+    unreadCount,
+    lastReadMessageId,
+  }) {
     const known = this.#rooms.get(id);
     if (known) return void Object.assign(known, { name, visibility });
     this.#rooms.set(id, {
@@ -157,7 +166,10 @@ export class Rooms extends EventTarget {
     if (room.followed !== 'no') return;
     room.followed = 'trying';
     try {
-      await Promise.all([this.client.joinRoom(room.id, { history: PREVIEW }), this.loadMembers(room)]);
+      await Promise.all([
+        this.client.joinRoom(room.id, { history: PREVIEW }),
+        this.loadMembers(room),
+      ]);
       room.followed = 'yes';
     } catch {
       // Not reached, or no longer a member: the next load tells.

@@ -20,7 +20,9 @@ export function loadSession() {
 
 /** With `stays`, for all tabs and until signed out; else for this tab alone. @param {Session} session */
 export function saveSession(session) {
-  const [place, other] = session.stays ? [localStorage, sessionStorage] : [sessionStorage, localStorage];
+  const [place, other] = session.stays
+    ? [localStorage, sessionStorage]
+    : [sessionStorage, localStorage];
   place.setItem(KEY, JSON.stringify(session));
   other.removeItem(KEY);
 }

@@ -64,7 +64,9 @@ export class SignIn {
     const title = isNew ? 'Create an account' : 'Sign in';
     find('#sign-in-title').textContent = title;
     this.#submit.textContent = title;
-    find('#switch').textContent = isNew ? 'Have an account? Sign in' : 'New here? Create an account';
+    find('#switch').textContent = isNew
+      ? 'Have an account? Sign in'
+      : 'New here? Create an account';
     find('#name-field').hidden = !isNew;
     find('#password-hint').hidden = !isNew;
     this.#field('password').autocomplete = isNew ? 'new-password' : 'current-password';
