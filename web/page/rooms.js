@@ -36,6 +36,7 @@ export class Rooms extends EventTarget {
   /** @type {Map<string, string>} */
   #names = new Map();
   #aborter = new AbortController();
+  #loads = 0;
 
   /**
    * @param {import('../roomcast.js').Roomcast} client
@@ -78,10 +79,13 @@ export class Rooms extends EventTarget {
 
   /** Reads the list of one's rooms and follows each; what is known stays. */
   async load() {
+    const turn = (this.#loads += 1);
     const listed = await this.rest.allRooms();
     for (const summary of listed) this.#take(summary);
     const ids = new Set(listed.map(({ id }) => id));
-    for (const room of this.#rooms.values()) if (!ids.has(room.id)) this.#lose(room);
+    // An answer that was overtaken may not know yet of a room that one has just made.
+    const isNewest = turn === this.#loads;
+    for (const room of this.#rooms.values()) if (isNewest && !ids.has(room.id)) this.#lose(room);
     this.#emit('list');
     await this.#followAll();
   }
@@ -171,9 +175,11 @@ export class Rooms extends EventTarget {
         this.loadMembers(room),
       ]);
       room.followed = 'yes';
-    } catch {
-      // Not reached, or no longer a member: the next load tells.
+    } catch (error) {
+      // Not reached: the next load tries again.
       room.followed = 'no';
+      const { code } = /** @type {import('../roomcast.js').RoomcastError} */ (error);
+      if (code === 'NOT_MEMBER' || code === 'ROOM_NOT_FOUND') this.#lose(room);
     }
   }
 
