@@ -137,21 +137,6 @@ async function tabBackTo(name) {
   }
 }
 
-test('everything has a name', async () => {
-  const nameless = await page.evaluate(() => {
-    const controls = document.querySelectorAll(
-      'button, a, input, textarea, dialog, nav, main, aside',
-    );
-    const isNamed = (/** @type {Element} */ one) =>
-      one.getAttribute('aria-label') ||
-      one.getAttribute('aria-labelledby') ||
-      /** @type {HTMLInputElement} */ (one).labels?.length ||
-      one.textContent?.trim();
-    return [...controls].filter((one) => !isNamed(one)).map((one) => one.outerHTML);
-  });
-  assert.deepEqual(nameless, []);
-});
-
 test('a phone shows one thing at a time, and nothing sticks out', async () => {
   await page.setViewportSize(PHONE);
   await assertNoSideScroll(page);
