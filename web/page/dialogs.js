@@ -52,7 +52,8 @@ function ask(title, fields, verb, act, kind = '') {
     } catch (error) {
       const { message, fields: wrong = [] } =
         /** @type {import('../roomcast.js').RoomcastError} */ (error);
-      problem.textContent = wrong.map((field) => `${field.path}: ${field.message}`).join('; ') || message;
+      problem.textContent =
+        wrong.map((field) => `${field.path}: ${field.message}`).join('; ') || message;
       problem.hidden = false;
       form.querySelector('input')?.focus();
     } finally {

@@ -150,7 +150,8 @@ export class RoomPane {
     this.#window.show(this.room.history.items());
     const { history } = this.room;
     const isEmpty = !history.first && history.pending.length === 0;
-    if (isEmpty) this.#head.textContent = 'Nothing was said here yet.';
+    if (isEmpty && !this.room.isFollowed) this.#head.textContent = 'Loading…';
+    else if (isEmpty) this.#head.textContent = 'Nothing was said here yet.';
     else if (history.hasOlder) this.#head.textContent = 'Loading older messages…';
     else this.#head.textContent = 'This is the beginning of the room.';
   }
@@ -243,6 +244,8 @@ export class RoomPane {
 
   /** The list has read a few, a window needs more; then to what is new, if there is. */
   async #place() {
+    await this.rooms.follow(this.room);
+    if (this.#aborter.signal.aborted) return;
     const { history, unread } = this.room;
     if (history.messages.length < PAGE / 2) await this.#loadOlder();
     if (this.#readBefore !== null && unread <= MAX_NEW) {

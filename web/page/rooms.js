@@ -20,7 +20,8 @@ const PREVIEW = 10;
  * @property {number} unread
  * @property {string|null} lastReadId the reader's mark
  * @property {number} countedSeq what `unread` has counted
- * @property {'no'|'trying'|'yes'} followed
+ * @property {Promise<void>|null} following
+ * @property {boolean} isFollowed its newest messages are known
  * @property {History} history
  * @property {Map<string, Member>} members empty until they are asked for
  * @property {Set<string>} typing the users who type
@@ -77,7 +78,7 @@ export class Rooms extends EventTarget {
     return room.members.get(this.me.id)?.role;
   }
 
-  /** Reads the list of one's rooms and follows each; what is known stays. */
+  /** Reads the list of one's rooms, and begins to follow each; what is known stays. */
   async load() {
     const turn = (this.#loads += 1);
     const listed = await this.rest.allRooms();
@@ -87,7 +88,13 @@ export class Rooms extends EventTarget {
     const isNewest = turn === this.#loads;
     for (const room of this.#rooms.values()) if (isNewest && !ids.has(room.id)) this.#lose(room);
     this.#emit('list');
-    await this.#followAll();
+    void this.#followAll();
+  }
+
+  /** Resolves when a room is live, or cannot be for now. @param {Room} room */
+  follow(room) {
+    room.following ??= this.#tryToFollow(room);
+    return room.following;
   }
 
   /** Reads the page before what is known. @param {Room} room @param {number} limit */
@@ -150,34 +157,33 @@ export class Rooms extends EventTarget {
       unread: unreadCount,
       lastReadId: lastReadMessageId,
       countedSeq: lastSeq,
-      followed: 'no',
+      following: null,
+      isFollowed: false,
       history: new History(this.me.id),
       members: new Map(),
       typing: new Set(),
     });
   }
 
+  /** A few at a time, so that what one opens meanwhile need not wait for all. */
   async #followAll() {
-    const waiting = this.list().filter(({ followed }) => followed === 'no');
+    const waiting = this.list();
     const next = async () => {
-      for (let room = waiting.shift(); room; room = waiting.shift()) await this.#follow(room);
+      for (let room = waiting.shift(); room; room = waiting.shift()) await this.follow(room);
     };
     await Promise.all(Array.from({ length: AT_ONCE }, next));
   }
 
   /** @param {Room} room */
-  async #follow(room) {
-    if (room.followed !== 'no') return;
-    room.followed = 'trying';
+  async #tryToFollow(room) {
     try {
-      await Promise.all([
-        this.client.joinRoom(room.id, { history: PREVIEW }),
-        this.loadMembers(room),
-      ]);
-      room.followed = 'yes';
+      const joined = this.client.joinRoom(room.id, { history: PREVIEW });
+      await Promise.all([joined, this.loadMembers(room)]);
+      room.isFollowed = true;
+      this.#emit('messages', { room });
     } catch (error) {
       // Not reached: the next load tries again.
-      room.followed = 'no';
+      room.following = null;
       const { code } = /** @type {import('../roomcast.js').RoomcastError} */ (error);
       if (code === 'NOT_MEMBER' || code === 'ROOM_NOT_FOUND') this.#lose(room);
     }
@@ -209,7 +215,7 @@ export class Rooms extends EventTarget {
     });
     on('joined', (room) => {
       // Who came and went meanwhile is not told again.
-      if (room.followed === 'yes') this.loadMembers(room).catch(() => {});
+      if (room.isFollowed) this.loadMembers(room).catch(() => {});
     });
     on('roomLost', (room) => this.#lose(room));
     on('memberJoined', (room, member) => this.#entered(room, member));
