@@ -84,10 +84,13 @@ onOtherTab((other) => {
 });
 
 drawIcons();
-fetch('/demo', { method: 'HEAD' }).then(
-  ({ ok }) => (find('#demo-link').hidden = !ok),
-  () => {},
-);
+// The demo is for whoever sits at the machine: elsewhere there is none, and no need to ask.
+if (['127.0.0.1', '[::1]', 'localhost'].includes(location.hostname)) {
+  fetch('/demo', { method: 'HEAD' }).then(
+    ({ ok }) => (find('#demo-link').hidden = !ok),
+    () => {},
+  );
+}
 if (session) enter(session);
 else
   signIn.show(
