@@ -16,11 +16,13 @@
 //! `do_send` ignores mailbox bounds; its one use is [`supervision::ChildDown`].
 
 pub mod kafka_bridge;
+pub mod mailbox;
 pub mod persistor;
 pub mod presence;
 pub mod room;
 pub mod room_registry;
 pub mod session;
+pub mod snapshot;
 pub mod supervision;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -28,11 +30,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use actix::Addr;
 use arc_swap::ArcSwap;
 
+use mailbox::{Counted, Mailbox};
 use room_registry::RoomRegistry;
 
-/// The address of a supervised actor, replaced when the actor is built anew.
+/// The mailbox of a supervised actor, replaced when the actor is built anew.
 #[derive(Debug)]
-pub struct Reference<A: actix::Actor>(Arc<ArcSwap<Addr<A>>>);
+pub struct Reference<A: actix::Actor>(Arc<ArcSwap<Mailbox<A>>>);
 
 impl<A: actix::Actor> Clone for Reference<A> {
     fn clone(&self) -> Self {
@@ -40,32 +43,32 @@ impl<A: actix::Actor> Clone for Reference<A> {
     }
 }
 
-impl<A: actix::Actor> Reference<A> {
+impl<A: Counted> Reference<A> {
     /// Points to a running actor.
     #[must_use]
     pub fn new(addr: Addr<A>) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(addr)))
+        Self(Arc::new(ArcSwap::from_pointee(Mailbox::new(addr))))
     }
 
-    /// Returns the address of the actor as it runs now.
+    /// Returns the mailbox of the actor as it runs now.
     #[must_use]
-    pub fn get(&self) -> Arc<Addr<A>> {
+    pub fn get(&self) -> Arc<Mailbox<A>> {
         self.0.load_full()
     }
 
     /// Points to the actor's successor.
     pub fn replace(&self, addr: Addr<A>) {
-        self.0.store(Arc::new(addr));
+        self.0.store(Arc::new(Mailbox::new(addr)));
     }
 }
 
 /// The registries of this process, one for each slice (HTTP worker thread).
 #[derive(Debug, Clone, Default)]
-pub struct Slices(Arc<RwLock<Vec<Addr<RoomRegistry>>>>);
+pub struct Slices(Arc<RwLock<Vec<Mailbox<RoomRegistry>>>>);
 
 impl Slices {
     /// Adds the registry of a slice that starts.
-    pub fn add(&self, registry: Addr<RoomRegistry>) {
+    pub fn add(&self, registry: Mailbox<RoomRegistry>) {
         self.0
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -74,7 +77,7 @@ impl Slices {
 
     /// Returns the registries that run.
     #[must_use]
-    pub fn all(&self) -> Vec<Addr<RoomRegistry>> {
+    pub fn all(&self) -> Vec<Mailbox<RoomRegistry>> {
         let registries = self.0.read().unwrap_or_else(PoisonError::into_inner);
         registries
             .iter()

@@ -7,6 +7,7 @@
 mod environment;
 mod gateway;
 pub mod keys;
+mod logs;
 pub mod parse;
 mod serve;
 mod settings;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 pub use environment::Environment;
 pub use gateway::{GatewayConfig, HttpConfig, LimitConfig, Rate, TokenConfig};
+pub use logs::{LogConfig, LogFormat};
 pub use serve::{DatabaseConfig, KafkaConfig, RedisConfig, Role, ServeConfig, ServeGateway};
 pub use settings::{ConfigError, Mode, Problem, Settings, Source, Value};
 
@@ -24,8 +26,7 @@ pub struct DevConfig {
     /// Where the embedded database, log and secret lie; `None` for a temporary folder.
     pub data_dir: Option<PathBuf>,
     pub gateway: GatewayConfig,
-    /// `RUST_LOG`.
-    pub log_filter: String,
+    pub logs: LogConfig,
 }
 
 impl DevConfig {
@@ -36,12 +37,12 @@ impl DevConfig {
     pub fn load(mut settings: Settings, is_ephemeral: bool) -> Result<Self, ConfigError> {
         let data_dir = settings.read(&keys::ROOMCAST_DATA_DIR, parse::path);
         let gateway = GatewayConfig::read(&mut settings, None);
-        let log_filter = settings.read(&keys::RUST_LOG, parse::log_filter);
+        let logs = LogConfig::read(&mut settings);
         let config = (|| {
             Some(Self {
                 data_dir: data_dir.filter(|_| !is_ephemeral),
                 gateway: gateway?,
-                log_filter: log_filter?,
+                logs: logs?,
             })
         })();
         settings.finish(config)

@@ -14,6 +14,7 @@ mod listener;
 mod members;
 mod messages;
 mod middleware;
+pub mod operators;
 mod origin;
 mod paced;
 mod page;
@@ -29,7 +30,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use actix_cors::Cors;
 use actix_web::{
-    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, guard,
+    FromRequest, Handler, HttpRequest, HttpResponse, Responder, Route, guard,
     http::{Method, header},
     web::{self, ServiceConfig},
 };
@@ -83,19 +84,6 @@ pub fn cors(config: &HttpConfig) -> Cors {
         .max_age(CORS_MAX_AGE_S);
     let origins = config.cors_origins.iter();
     origins.fold(cors, |cors, origin| cors.allowed_origin(origin))
-}
-
-/// Makes `/metrics`.
-pub fn metrics(render: impl Fn() -> String + Clone + 'static) -> Resource {
-    let answer = move || {
-        let text = render();
-        async move {
-            HttpResponse::Ok()
-                .content_type("text/plain; version=0.0.4; charset=utf-8")
-                .body(text)
-        }
-    };
-    web::resource("/metrics").get(answer)
 }
 
 /// Answers what has no path, where the listener is not for clients.

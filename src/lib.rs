@@ -28,4 +28,5 @@ pub mod protocol;
 mod real_service;
 pub mod server;
 pub mod store;
+pub mod trace;
 pub mod transport;

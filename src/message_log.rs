@@ -28,7 +28,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::ids::LogId;
+use crate::{ids::LogId, metrics::Lag};
 
 /// A topic. The names are other services' too and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -311,13 +311,18 @@ impl MessageLog {
         }
     }
 
-    /// Returns for each partition how many records are not committed yet.
+    /// Returns how far this process's readers are behind, for each partition that they read: of
+    /// `Messages` the records that are not committed, of `Persisted` those not dealt with.
     #[must_use]
-    pub fn lag(&self) -> Vec<(u32, u64)> {
+    pub fn lag(&self) -> Vec<Lag> {
         match self {
             Self::Local(log) => {
                 let figures = log.figures();
-                vec![(0, figures.end.saturating_sub(figures.committed))]
+                vec![Lag {
+                    topic: Topic::Messages,
+                    partition: 0,
+                    records: figures.end.saturating_sub(figures.committed),
+                }]
             }
             Self::Kafka(log) => log.lag(),
         }

@@ -2,185 +2,142 @@
 //!
 //! No label carries a user, a room or a socket. Durations are in seconds.
 
-use std::{
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+mod actors;
+mod table;
+
+use std::{sync::OnceLock, time::Duration};
 
 use ::metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+pub use actors::{ActorFigures, ActorKind, ActorTotals, Handling};
+pub use table::{Dynamic, Family, Kind as MetricKind, Row};
+
+use self::{
+    actors::Outcome,
+    table::{Metric, Series},
+};
 use crate::{
     error::Code,
+    message_log::Topic,
     protocol::{close::CloseCode, server::Kind},
 };
 
-/// The actor types, by the name in the `actor` label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ActorKind {
-    Session,
-    Room,
-    RoomRegistry,
-    Presence,
-    KafkaBridge,
-    Persistor,
-}
-
-impl ActorKind {
-    const ALL: [Self; 6] = [
-        Self::Session,
-        Self::Room,
-        Self::RoomRegistry,
-        Self::Presence,
-        Self::KafkaBridge,
-        Self::Persistor,
-    ];
-
-    /// Returns the type's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Session => "SessionActor",
-            Self::Room => "RoomActor",
-            Self::RoomRegistry => "RoomRegistry",
-            Self::Presence => "PresenceActor",
-            Self::KafkaBridge => "KafkaBridge",
-            Self::Persistor => "PersistorActor",
-        }
-    }
-}
-
-/// What is counted of one actor type.
-pub struct ActorMetrics {
-    /// `roomcast_actor_count`: live actors.
-    pub count: Gauge,
-    /// `roomcast_actor_mailbox_depth`: messages sent and not handled yet.
-    pub mailbox_depth: Gauge,
-    /// `roomcast_actor_handled_total`: messages handled.
-    pub handled: Counter,
-    /// `roomcast_actor_handling_seconds`: time in a handler, without what it awaits.
-    pub handling: Histogram,
-    /// `roomcast_actor_restarts_total`: actors built anew after a panic.
-    pub restarts: Counter,
-}
-
-impl ActorMetrics {
-    /// Notes that a message was sent to an actor of this type.
-    pub fn sent(&self) {
-        self.mailbox_depth.increment(1.0);
-    }
-
-    /// Notes that a handler begins; what it returns notes the end when it is dropped.
-    pub fn handle(&self) -> Handling<'_> {
-        self.mailbox_depth.decrement(1.0);
-        self.begin()
-    }
-
-    /// As [`Self::handle`], for work that came by no mailbox.
-    pub fn begin(&self) -> Handling<'_> {
-        Handling {
-            actor: self,
-            began: Instant::now(),
-        }
-    }
-}
-
-/// A handler under way.
-pub struct Handling<'a> {
-    actor: &'a ActorMetrics,
-    began: Instant,
-}
-
-impl Drop for Handling<'_> {
-    fn drop(&mut self) {
-        self.actor.handled.increment(1);
-        self.actor.handling.record(self.began.elapsed());
-    }
-}
-
-macro_rules! counters {
-    ($($(#[doc = $help:literal])* $field:ident = $name:literal;)+) => {
+macro_rules! table {
+    ($(
+        $(#[doc = $help:literal])+
+        $field:ident: $type:ty = $name:literal $(by [$($label:literal),+] $(of $series:expr)?)?;
+    )+) => {
         /// Handles of every metric; hot paths pay no look-up.
         pub struct Metrics {
-            $($(#[doc = $help])* pub $field: Counter,)+
-            /// `roomcast_sockets`: open WebSockets.
-            pub sockets: Gauge,
-            /// `roomcast_accept_seconds`: from the bridge's mailbox to the log's acknowledgement.
-            pub accept: Histogram,
-            /// `roomcast_persist_seconds`: one batch's transaction.
-            pub persist: Histogram,
-            /// `roomcast_fanout_seconds`: one batch of stored records, to all slices.
-            pub fanout: Histogram,
-            /// `roomcast_deliver_seconds`: from a message's sending to its fan-out here.
-            pub deliver: Histogram,
-            /// `roomcast_frames_in_total{event}`, by [`FRAMES_IN`].
-            pub frames_in: Vec<Counter>,
-            /// `roomcast_frames_out_total{event}`, by [`Kind`].
-            pub frames_out: Vec<Counter>,
-            /// `roomcast_messages_failed_total{code}`, by [`Code::ALL`].
-            failed: Vec<Counter>,
-            /// `roomcast_sockets_closed_total{code}`, by the close code's number.
-            closed: Vec<(CloseCode, Counter)>,
-            actors: Vec<ActorMetrics>,
+            $($(#[doc = $help])+ pub $field: $type,)+
+            actors: [ActorFigures; ActorKind::ALL.len()],
         }
+
+        /// Every metric, in the order of the operators' page.
+        pub static TABLE: &[Row] = &[$(Row {
+            name: $name,
+            kind: <$type as Metric>::KIND,
+            labels: &[$($($label),+)?],
+            help: concat!($($help),+),
+        }),+];
 
         impl Metrics {
             fn register() -> Self {
-                $(::metrics::describe_counter!($name, concat!($($help),*));)+
+                let mut rows = TABLE.iter();
+                let mut row = || rows.next().expect("the table has a row for each field");
                 Self {
-                    $($field: ::metrics::counter!($name),)+
-                    sockets: ::metrics::gauge!("roomcast_sockets"),
-                    accept: ::metrics::histogram!("roomcast_accept_seconds"),
-                    persist: ::metrics::histogram!("roomcast_persist_seconds"),
-                    fanout: ::metrics::histogram!("roomcast_fanout_seconds"),
-                    deliver: ::metrics::histogram!("roomcast_deliver_seconds"),
-                    frames_in: FRAMES_IN.iter()
-                        .map(|event| ::metrics::counter!("roomcast_frames_in_total", "event" => *event)).collect(),
-                    frames_out: Kind::ALL.iter()
-                        .map(|kind| ::metrics::counter!("roomcast_frames_out_total", "event" => kind.name())).collect(),
-                    failed: Code::ALL.iter()
-                        .map(|code| ::metrics::counter!("roomcast_messages_failed_total", "code" => code.as_str())).collect(),
-                    closed: CLOSE_CODES.iter()
-                        .map(|code| (*code, ::metrics::counter!("roomcast_sockets_closed_total", "code" => code.number().to_string()))).collect(),
-                    actors: ActorKind::ALL.iter().map(|kind| register_actor(*kind)).collect(),
+                    $($field: <$type as Metric>::of(row(), table!(@series $($($series)?)?)),)+
+                    actors: ActorKind::ALL.map(ActorFigures::new),
                 }
             }
         }
     };
+    (@series) => { Series::new() };
+    (@series $series:expr) => { $series };
 }
 
-counters! {
+table! {
     /// Messages that the log made durable for a client.
-    accepted = "roomcast_messages_accepted_total";
-    /// Appends whose fate the log did not tell.
-    unknown = "roomcast_messages_unknown_total";
+    accepted: Counter = "roomcast_messages_accepted_total";
+    /// Appends whose fate the log did not tell; the client was told to repeat.
+    unknown: Counter = "roomcast_messages_unknown_total";
+    /// `messageFailed` frames, by error code.
+    failed: Family<Counter> = "roomcast_messages_failed_total" by ["code"] of codes();
     /// Records stored as new messages.
-    persisted = "roomcast_messages_persisted_total";
+    persisted: Counter = "roomcast_messages_persisted_total";
     /// Records whose message was stored before.
-    duplicate = "roomcast_messages_duplicate_total";
+    duplicate: Counter = "roomcast_messages_duplicate_total";
     /// Records that can never be stored.
-    dead_lettered = "roomcast_messages_dead_lettered_total";
+    dead_lettered: Counter = "roomcast_messages_dead_lettered_total";
     /// Records read again after a restart.
-    replayed = "roomcast_messages_replayed_total";
+    replayed: Counter = "roomcast_messages_replayed_total";
     /// `newMessage` frames written to sockets.
-    delivered = "roomcast_messages_delivered_total";
-    /// Joins that replayed or were told to page.
-    resumes = "roomcast_resumes_total";
-    /// Messages replayed by joins.
-    resume_messages = "roomcast_resume_messages_total";
-    /// Holes that a room read from the store.
-    gap_fills = "roomcast_gap_fills_total";
+    delivered: Counter = "roomcast_messages_delivered_total";
+    /// From the bridge's mailbox to the log's acknowledgement.
+    accept: Histogram = "roomcast_accept_seconds";
+    /// One batch's transaction.
+    persist: Histogram = "roomcast_persist_seconds";
+    /// From a batch's transaction until the log has published all of it.
+    publish: Histogram = "roomcast_publish_seconds";
+    /// One batch of stored records, to all slices.
+    fanout: Histogram = "roomcast_fanout_seconds";
+    /// From a message's sending to its fan-out here.
+    deliver: Histogram = "roomcast_deliver_seconds";
+    /// Records of a topic that this process has yet to deal with.
+    consumer_lag: Dynamic = "roomcast_consumer_lag" by ["topic", "partition"];
+    /// Batches tried again because the store was away.
+    persist_retries: Counter = "roomcast_persist_retries_total";
+    /// Sockets that are open.
+    sockets: Family<Gauge> = "roomcast_sockets" by ["transport"] of transports();
+    /// Sockets that were opened.
+    sockets_opened: Family<Counter> = "roomcast_sockets_opened_total" by ["transport"] of transports();
+    /// Sockets that the server closed, by close code.
+    closed: Family<Counter> = "roomcast_sockets_closed_total" by ["code"] of close_codes();
     /// Sockets closed because they did not take what waited.
-    slow_sockets = "roomcast_slow_sockets_total";
-    /// Logins that succeeded.
-    logins = "roomcast_logins_total";
-    /// Logins refused for a wrong address or password.
-    login_failures = "roomcast_login_failures_total";
-    /// Retries of a batch because the store was away.
-    persist_retries = "roomcast_persist_retries_total";
+    slow_sockets: Counter = "roomcast_slow_sockets_total";
+    /// Frames that came in; `ping`, `pong`, and `bad` for what is no event.
+    frames_in: Family<Counter> = "roomcast_frames_in_total" by ["event"] of frames_in();
+    /// Frames that were written; `control` for pings, pongs and closes.
+    frames_out: Family<Counter> = "roomcast_frames_out_total" by ["event"] of frames_out();
+    /// Joins that replayed or were told to page.
+    resumes: Counter = "roomcast_resumes_total";
+    /// Messages replayed by joins.
+    resume_messages: Counter = "roomcast_resume_messages_total";
+    /// Holes that a room read from the store.
+    gap_fills: Counter = "roomcast_gap_fills_total";
     /// Typing and presence signals that were not sent: too many, or Valkey is away.
-    signals_dropped = "roomcast_signals_dropped_total";
+    signals_dropped: Counter = "roomcast_signals_dropped_total";
+    /// Logins, by what became of them.
+    logins: Family<Counter> = "roomcast_logins_total" by ["outcome"] of LoginOutcome::series();
+    /// Wrong passwords, of logins and of password changes.
+    login_failures: Counter = "roomcast_login_failures_total";
+    /// Answers to HTTP requests, by class of status.
+    http_answers: Family<Counter> = "roomcast_http_answers_total" by ["status"] of status_classes();
+    /// From an HTTP request's head to its answer's.
+    http_seconds: Histogram = "roomcast_http_answer_seconds";
+    /// Connections that a pool holds.
+    pool_size: Dynamic = "roomcast_pool_size" by ["pool"];
+    /// Connections of a pool that are in use.
+    pool_in_use: Dynamic = "roomcast_pool_in_use" by ["pool"];
+    /// Calls that wait for a connection of a pool.
+    pool_waiting: Dynamic = "roomcast_pool_waiting" by ["pool"];
+    /// Actors that live.
+    actor_count: Family<Gauge> = "roomcast_actor_count" by ["actor"] of actors();
+    /// Messages sent to actors and not handled yet.
+    actor_mailbox_depth: Family<Gauge> = "roomcast_actor_mailbox_depth" by ["actor"] of actors();
+    /// Messages to actors, by what became of them.
+    actor_handled: Family<Counter> =
+        "roomcast_actor_handled_total" by ["actor", "outcome"] of actors_by_outcome();
+    /// Time in a handler, without what it awaits.
+    actor_handling: Family<Histogram> = "roomcast_actor_handling_seconds" by ["actor"] of actors();
+    /// Actors built anew after a panic.
+    actor_restarts: Family<Counter> = "roomcast_actor_restarts_total" by ["actor"] of actors();
+    /// 1, with the version that runs.
+    build_info: Dynamic = "roomcast_build_info" by ["version"];
 }
+
+// ------------------------------------------------------------- labels' values
 
 /// Events that clients send, in the order of [`Metrics::frames_in`].
 pub const FRAMES_IN: [&str; 10] = [
@@ -211,41 +168,190 @@ const CLOSE_CODES: [CloseCode; 12] = [
     CloseCode::TooSlow,
 ];
 
-fn register_actor(kind: ActorKind) -> ActorMetrics {
-    let actor = kind.name();
-    ActorMetrics {
-        count: ::metrics::gauge!("roomcast_actor_count", "actor" => actor),
-        mailbox_depth: ::metrics::gauge!("roomcast_actor_mailbox_depth", "actor" => actor),
-        handled: ::metrics::counter!("roomcast_actor_handled_total", "actor" => actor),
-        handling: ::metrics::histogram!("roomcast_actor_handling_seconds", "actor" => actor),
-        restarts: ::metrics::counter!("roomcast_actor_restarts_total", "actor" => actor),
+/// How a socket speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    WebSocket,
+    SocketIo,
+}
+
+/// What became of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginOutcome {
+    Succeeded,
+    /// Wrong address or password.
+    Refused,
+    /// Too many failures before it.
+    Limited,
+    /// The store is away, or too many wait for bcrypt.
+    Unavailable,
+}
+
+impl LoginOutcome {
+    /// Names the outcome of a login that failed.
+    #[must_use]
+    pub fn of(code: Code) -> Self {
+        match code {
+            Code::RateLimited => Self::Limited,
+            Code::Unavailable | Code::Internal => Self::Unavailable,
+            _ => Self::Refused,
+        }
+    }
+
+    fn series() -> Series {
+        ones(["succeeded", "refused", "limited", "unavailable"])
     }
 }
+
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Series of one label.
+fn ones(values: impl IntoIterator<Item = impl Into<String>>) -> Series {
+    values.into_iter().map(|value| vec![value.into()]).collect()
+}
+
+fn codes() -> Series {
+    ones(Code::ALL.iter().map(|code| code.as_str()))
+}
+
+fn close_codes() -> Series {
+    ones(CLOSE_CODES.iter().map(|code| code.number().to_string()))
+}
+
+fn transports() -> Series {
+    ones(["websocket", "socketio"])
+}
+
+fn frames_in() -> Series {
+    ones(FRAMES_IN)
+}
+
+fn frames_out() -> Series {
+    ones(Kind::ALL.iter().map(|kind| kind.name()))
+}
+
+fn status_classes() -> Series {
+    ones(STATUS_CLASSES)
+}
+
+fn actors() -> Series {
+    ones(ActorKind::ALL.iter().map(|kind| kind.name()))
+}
+
+fn actors_by_outcome() -> Series {
+    let pair = |kind: ActorKind, outcome: Outcome| vec![kind.name().into(), outcome.name().into()];
+    let outcomes = |kind| Outcome::ALL.map(|outcome| pair(kind, outcome));
+    ActorKind::ALL.into_iter().flat_map(outcomes).collect()
+}
+
+// -------------------------------------------------------------------- counting
 
 impl Metrics {
     /// Counts a `messageFailed`.
     pub fn failed(&self, code: Code) {
-        let at = Code::ALL.iter().position(|known| *known == code);
-        self.failed[at.expect("ALL holds every code")].increment(1);
-    }
-
-    /// Counts a socket that the server closes.
-    pub fn closed(&self, code: CloseCode) {
-        if let Some((_, counter)) = self.closed.iter().find(|(known, _)| *known == code) {
+        if let Some(counter) = self.failed.of(code.as_str()) {
             counter.increment(1);
         }
     }
 
-    /// Returns what is counted of an actor type.
-    #[must_use]
-    pub fn actor(&self, kind: ActorKind) -> &ActorMetrics {
-        &self.actors[kind as usize]
+    /// Counts a socket that the server closes.
+    pub fn closed(&self, code: CloseCode) {
+        if let Some(counter) = self.closed.of(&code.number().to_string()) {
+            counter.increment(1);
+        }
     }
 
     /// Counts a frame that came in.
     pub fn frame_in(&self, event: &str) {
-        if let Some(at) = FRAMES_IN.iter().position(|known| *known == event) {
-            self.frames_in[at].increment(1);
+        if let Some(counter) = self.frames_in.of(event) {
+            counter.increment(1);
+        }
+    }
+
+    /// Counts a frame that was written.
+    pub fn frame_out(&self, kind: Kind) {
+        self.frames_out.at(kind as usize).increment(1);
+    }
+
+    /// Notes that a socket has opened.
+    pub fn socket_opened(&self, transport: Transport) {
+        self.sockets.at(transport as usize).increment(1.0);
+        self.sockets_opened.at(transport as usize).increment(1);
+    }
+
+    /// Notes that a socket has closed.
+    pub fn socket_closed(&self, transport: Transport) {
+        self.sockets.at(transport as usize).decrement(1.0);
+    }
+
+    /// Counts a login.
+    pub fn login(&self, outcome: LoginOutcome) {
+        self.logins.at(outcome as usize).increment(1);
+    }
+
+    /// Counts an answer to an HTTP request.
+    pub fn http_answer(&self, status: u16, took: Duration) {
+        let class = usize::from(status / 100).clamp(1, STATUS_CLASSES.len()) - 1;
+        self.http_answers.at(class).increment(1);
+        self.http_seconds.record(took);
+    }
+
+    /// Returns what is counted of an actor type.
+    #[must_use]
+    pub fn actor(&self, kind: ActorKind) -> &ActorFigures {
+        &self.actors[kind as usize]
+    }
+
+    /// Returns what was counted of each actor type.
+    #[must_use]
+    pub fn actors(&self) -> Vec<ActorTotals> {
+        self.actors.iter().map(ActorFigures::totals).collect()
+    }
+
+    /// Sets how far a reader is behind.
+    pub fn set_lag(&self, lag: Lag) {
+        let partition = lag.partition.to_string();
+        let labels = [lag.topic.name(), &partition];
+        self.consumer_lag.set(&labels, lag.records as f64);
+    }
+
+    /// Sets how a pool of connections is used.
+    pub fn set_pool(&self, pool: PoolUse) {
+        self.pool_size.set(&[pool.name], pool.size as f64);
+        self.pool_in_use.set(&[pool.name], pool.in_use as f64);
+        self.pool_waiting.set(&[pool.name], pool.waiting as f64);
+    }
+}
+
+/// How far a reader of a topic is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    pub topic: Topic,
+    pub partition: u32,
+    /// Of `Messages`: not stored and published yet. Of `Persisted`: not handed to the slices yet.
+    pub records: u64,
+}
+
+/// How a pool of connections is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    pub name: &'static str,
+    /// Connections that are open.
+    pub size: usize,
+    pub in_use: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
+}
+
+impl PoolUse {
+    /// Reads what a pool says of itself.
+    #[must_use]
+    pub fn of(name: &'static str, status: deadpool::Status) -> Self {
+        Self {
+            name,
+            size: status.size,
+            in_use: status.size.saturating_sub(status.available),
+            waiting: status.waiting,
         }
     }
 }
@@ -274,23 +380,71 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
         .install_recorder()?;
-    get();
+    get().build_info.set(&[env!("CARGO_PKG_VERSION")], 1.0);
     metrics_process::Collector::default().describe();
     Ok(handle)
-}
-
-/// Sets `roomcast_consumer_lag{topic,partition}`: records that are not stored and published yet.
-pub fn set_consumer_lag(topic: &'static str, partition: u32, records: u64) {
-    let labels = [
-        ("topic", topic.to_owned()),
-        ("partition", partition.to_string()),
-    ];
-    ::metrics::gauge!("roomcast_consumer_lag", &labels).set(records as f64);
 }
 
 /// Renders every metric in Prometheus' text format.
 #[must_use]
 pub fn render(handle: &PrometheusHandle) -> String {
+    let metrics = get();
+    metrics.actors.iter().for_each(|it| it.export(metrics));
     metrics_process::Collector::default().collect();
     handle.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_in_the_table_once_and_says_its_unit() {
+        let mut names = HashSet::new();
+        for row in TABLE {
+            assert!(names.insert(row.name), "{} twice", row.name);
+            let suffix = match row.kind {
+                MetricKind::Counter => "_total",
+                MetricKind::Histogram => "_seconds",
+                MetricKind::Gauge => "",
+            };
+            assert!(row.name.starts_with("roomcast_"), "{}", row.name);
+            assert!(row.name.ends_with(suffix), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn no_label_names_a_person_a_room_or_a_socket() {
+        let known = [
+            "actor",
+            "code",
+            "event",
+            "outcome",
+            "partition",
+            "pool",
+            "status",
+            "topic",
+            "transport",
+            "version",
+        ];
+        for label in TABLE.iter().flat_map(|row| row.labels) {
+            assert!(known.contains(label), "{label}");
+        }
+    }
+
+    #[test]
+    fn every_event_code_and_actor_has_a_series() {
+        let metrics = Metrics::register();
+        for event in FRAMES_IN {
+            assert!(metrics.frames_in.of(event).is_some(), "{event}");
+        }
+        for code in Code::ALL {
+            assert!(metrics.failed.of(code.as_str()).is_some(), "{code:?}");
+        }
+        let last = ActorKind::Persistor as usize * Outcome::ALL.len() + Outcome::Dropped as usize;
+        assert_eq!(actors_by_outcome()[last], ["PersistorActor", "dropped"]);
+        assert_eq!(actors_by_outcome().len(), last + 1);
+    }
 }

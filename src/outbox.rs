@@ -150,6 +150,12 @@ impl Outbox {
         self.lock().waited_for()
     }
 
+    /// Returns how many bytes the peer has not taken yet.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// Returns how long ago a close frame was queued; `None` while the socket is open.
     #[must_use]
     pub fn closing_for(&self) -> Option<Duration> {
@@ -551,7 +557,7 @@ impl State {
 
     fn taken(&mut self, frame: &Frame) {
         self.bytes -= frame.bytes.len();
-        metrics::get().frames_out[frame.kind as usize].increment(1);
+        metrics::get().frame_out(frame.kind);
         if frame.kind == Kind::NewMessage {
             metrics::get().delivered.increment(1);
         }

@@ -21,7 +21,10 @@ use tokio::sync::mpsc;
 
 pub use signal::{Present, Signal};
 
-use crate::ids::{SessionId, UserId};
+use crate::{
+    ids::{SessionId, UserId},
+    metrics::PoolUse,
+};
 
 /// How long a socket counts after its last heartbeat.
 pub const ALIVE: Duration = Duration::from_secs(60);
@@ -132,6 +135,15 @@ impl Presence {
         match self {
             Self::Memory(presence) => presence.signals(),
             Self::Valkey(presence) => presence.signals(),
+        }
+    }
+
+    /// Returns how its connections are used; `None` for an adapter that has none.
+    #[must_use]
+    pub fn pool(&self) -> Option<PoolUse> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Valkey(presence) => Some(presence.pool()),
         }
     }
 

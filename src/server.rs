@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, Addr, System};
+use actix::{Actor, System};
 use actix_web::{dev::ServerHandle, web::Data};
 use anyhow::Context as _;
 use futures_util::future::join_all;
@@ -25,10 +25,12 @@ use crate::{
         kafka_bridge::{
             BridgeHandle, BridgeParts, GatewayParts, IngestHealth, KafkaBridge, WorkerParts,
         },
+        mailbox::Mailbox,
         persistor::PersistorActor,
         presence::{PresenceActor, PresenceHandle},
         room::RoomParts,
         room_registry::{AwaitEmpty, DrainSockets, RoomRegistry},
+        snapshot::Inspector,
         supervision::Supervisor,
     },
     auth::{Authenticator, LoginFailures, Passwords, Tokens},
@@ -37,11 +39,11 @@ use crate::{
     config::GatewayConfig,
     drain::Drain,
     gateway::{Gateway, Turns},
-    http::{demo::Demo, health::WorkerHealth},
+    http::{demo::Demo, health::Health},
     ids::{ServerId, SessionId, UserId},
     limits::Limits,
     memberships::Memberships,
-    message_log::{MessageLog, Topic},
+    message_log::MessageLog,
     metrics::{self, ActorKind},
     presence::Presence,
     store::Store,
@@ -142,6 +144,7 @@ impl Running {
         } = backends;
         let drain = Drain::default();
         let worker = is_worker.then(|| start_worker(&store));
+        let persistors = worker.as_ref().map(|worker| worker.persistors.clone());
         let base = Base {
             store: store.clone(),
             log: log.clone(),
@@ -149,7 +152,8 @@ impl Running {
             drain: drain.clone(),
         };
         let mut opened = Opened::default();
-        let render = renderer(recorder, log.clone());
+        let presence = gateway.as_ref().map(|it| it.presence.clone());
+        let render = renderer(recorder, log.clone(), store.clone(), presence);
         let (gateway, bridge, metrics_addr) = match (gateway, config.gateway) {
             (Some(backends), Some(config)) => {
                 let metrics_addr = config
@@ -163,20 +167,31 @@ impl Running {
             }
             _ => (None, start_bridge(base, ServerId::random(), None), None),
         };
+        let serving = gateway.as_ref();
+        let read = listen::Operators {
+            render: Arc::new(render),
+            inspector: Inspector {
+                slices: serving.map(|it| it.slices.clone()).unwrap_or_default(),
+                presence: serving.map(|it| it.gateway.presence.clone()),
+                bridge: bridge.bridge().clone(),
+                persistors: persistors.unwrap_or_default(),
+            },
+        };
         let operators = if gateway.is_some() {
             let listening =
-                metrics_addr.map(|(addr, may_move)| listen::metrics(addr, may_move, render));
+                metrics_addr.map(|(addr, may_move)| listen::operators(addr, may_move, read));
             listening.transpose()?.map(|(handle, addr)| {
                 opened.metrics_addr = Some(addr);
                 handle
             })
         } else if let Some(addr) = config.worker_addr {
-            let health = WorkerHealth {
+            let health = Health {
                 store: store.clone(),
                 bridge,
+                presence: None,
                 drain: drain.clone(),
             };
-            let (handle, addr) = listen::worker(addr, health, render)?;
+            let (handle, addr) = listen::worker(addr, health, read)?;
             opened.worker_addr = Some(addr);
             Some(handle)
         } else {
@@ -251,18 +266,14 @@ impl Serving {
 
 /// Sends every socket away and waits until they have closed, or the time for it has run out;
 /// returns those that were authenticated.
-async fn send_sockets_away(registries: &[Addr<RoomRegistry>]) -> Vec<(UserId, SessionId)> {
+async fn send_sockets_away(registries: &[Mailbox<RoomRegistry>]) -> Vec<(UserId, SessionId)> {
     let told = join_all(registries.iter().map(|registry| {
-        metrics::get().actor(ActorKind::RoomRegistry).sent();
         let spread = DRAIN_SPREAD;
         timeout(TELL_TIMEOUT, registry.send(DrainSockets { spread }))
     }));
     let sockets = told.await.into_iter().flatten().flatten().flatten();
     let sockets = sockets.collect();
-    let all_gone = join_all(registries.iter().map(|registry| {
-        metrics::get().actor(ActorKind::RoomRegistry).sent();
-        registry.send(AwaitEmpty)
-    }));
+    let all_gone = join_all(registries.iter().map(|registry| registry.send(AwaitEmpty)));
     if timeout(DRAIN_SPREAD + DRAIN_LINGER, all_gone)
         .await
         .is_err()
@@ -373,7 +384,12 @@ fn supervise_bridge(parts: BridgeParts) -> Reference<KafkaBridge> {
 }
 
 /// Returns what writes `/metrics`.
-fn renderer(recorder: PrometheusHandle, log: MessageLog) -> impl Fn() -> String + Clone + Send {
+fn renderer(
+    recorder: PrometheusHandle,
+    log: MessageLog,
+    store: Store,
+    presence: Option<Presence>,
+) -> impl Fn() -> String + Send + Sync {
     actix::spawn({
         let recorder = recorder.clone();
         async move {
@@ -385,9 +401,13 @@ fn renderer(recorder: PrometheusHandle, log: MessageLog) -> impl Fn() -> String 
         }
     });
     move || {
-        for (partition, lag) in log.lag() {
-            metrics::set_consumer_lag(Topic::Messages.name(), partition, lag);
-        }
+        let metrics = metrics::get();
+        log.lag().into_iter().for_each(|lag| metrics.set_lag(lag));
+        let pools = store
+            .pools()
+            .into_iter()
+            .chain(presence.as_ref().and_then(Presence::pool));
+        pools.for_each(|pool| metrics.set_pool(pool));
         metrics::render(&recorder)
     }
 }

@@ -44,6 +44,7 @@ use crate::{
     message_log::{AppendError, Appending, MessageLog, NewRecord, Topic},
     metrics::{self, ActorKind},
     store::Store,
+    trace::Trace,
 };
 
 /// Appends and announcements that wait; a session's next send is refused when it is full.
@@ -137,10 +138,11 @@ impl GatewayParts {
             Event::ReadMoved { .. } | Event::MessageRejected { .. } => {}
         }
         let registries = self.slices.all();
-        join_all(registries.iter().map(|registry| {
-            metrics::get().actor(ActorKind::RoomRegistry).sent();
-            registry.send(ApplyEvent(Arc::clone(&event)))
-        }))
+        join_all(
+            registries
+                .iter()
+                .map(|registry| registry.send(ApplyEvent(Arc::clone(&event)))),
+        )
         .await;
     }
 }
@@ -181,10 +183,7 @@ impl Actor for KafkaBridge {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        metrics::get()
-            .actor(ActorKind::KafkaBridge)
-            .count
-            .increment(1.0);
+        metrics::get().actor(ActorKind::KafkaBridge).started();
         let BridgeParts {
             log,
             server_id,
@@ -201,10 +200,7 @@ impl Actor for KafkaBridge {
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        metrics::get()
-            .actor(ActorKind::KafkaBridge)
-            .count
-            .decrement(1.0);
+        metrics::get().actor(ActorKind::KafkaBridge).stopped();
         self.guardian.child_down();
     }
 }
@@ -213,7 +209,6 @@ impl Handler<Append> for KafkaBridge {
     type Result = ();
 
     fn handle(&mut self, append: Append, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::KafkaBridge).handle();
         fail_point!("kafka-bridge");
         // The asker may have gone; the record is appended all the same.
         let _ = append.reply.send(self.parts.log.append(append.record));
@@ -224,7 +219,6 @@ impl Handler<Announce> for KafkaBridge {
     type Result = ();
 
     fn handle(&mut self, announce: Announce, ctx: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::KafkaBridge).handle();
         let parts = self.parts.clone();
         ctx.spawn(
             async move {
@@ -275,6 +269,12 @@ impl BridgeHandle {
         }
     }
 
+    /// Returns where the bridge is, for operators.
+    #[must_use]
+    pub fn bridge(&self) -> &Reference<KafkaBridge> {
+        &self.bridge
+    }
+
     /// Returns whether what the log holds is being stored, as far as this process does that.
     #[must_use]
     pub fn is_storing(&self) -> bool {
@@ -282,7 +282,8 @@ impl BridgeHandle {
     }
 
     /// Appends a message; it takes its place in the log when this is called, not when it is
-    /// awaited, and is counted even if nobody waits for the answer.
+    /// awaited, and is counted even if nobody waits for the answer. Its record carries the trace of
+    /// the caller.
     ///
     /// # Errors
     /// `UNAVAILABLE` when it is not stored, or when that is unknown: repeating is safe.
@@ -296,12 +297,9 @@ impl BridgeHandle {
             topic: Topic::Messages,
             key: msg.room_id.to_string(),
             value: encode(msg),
-            headers: Vec::new(),
+            headers: Trace::current().map(Trace::headers).unwrap_or_default(),
         };
         let sent = self.bridge.get().try_send(Append { record, reply });
-        if sent.is_ok() {
-            metrics::get().actor(ActorKind::KafkaBridge).sent();
-        }
         let task = actix::spawn(
             async move {
                 sent.map_err(|_| AppendError::Refused("too many messages wait".into()))?;
@@ -326,7 +324,6 @@ impl BridgeHandle {
             let event = Arc::clone(&event);
             let sent = self.bridge.get().try_send(Announce { event, reply });
             sent.map_err(|_| "the bridge is away")?;
-            metrics::get().actor(ActorKind::KafkaBridge).sent();
             let appending = answer.await.map_err(|_| "the bridge died")?;
             appending.await.map_err(|_| "the log refused the event")
         };

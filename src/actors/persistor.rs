@@ -54,17 +54,11 @@ impl Actor for PersistorActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        metrics::get()
-            .actor(ActorKind::Persistor)
-            .count
-            .increment(1.0);
+        metrics::get().actor(ActorKind::Persistor).started();
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        metrics::get()
-            .actor(ActorKind::Persistor)
-            .count
-            .decrement(1.0);
+        metrics::get().actor(ActorKind::Persistor).stopped();
         self.guardian.child_down();
     }
 }
@@ -73,7 +67,6 @@ impl Handler<PersistBatch> for PersistorActor {
     type Result = AtomicResponse<Self, Result<Ingested, IngestError>>;
 
     fn handle(&mut self, batch: PersistBatch, _: &mut Context<Self>) -> Self::Result {
-        let _handling = metrics::get().actor(ActorKind::Persistor).handle();
         fail_point!("persistor");
         let persisting = persist(self.store.clone(), batch);
         AtomicResponse::new(Box::pin(persisting.into_actor(self)))

@@ -8,6 +8,7 @@
 //! | [`ForgetMember`] | KafkaBridge | tell | – | mailbox full: dropped, a rejoin is not announced |
 //! | [`AskOnline`], [`AskHealth`] | REST, rooms | ask | online or not, a user each | presence is unknown |
 //! | [`LeaveAll`] | server | ask | –, when it is written | – |
+//! | [`GetState`] | operators | ask | [`PresenceState`] | – |
 //!
 //! Invariants: nothing waits for presence but who asks for it, and the actor waits for nobody: one
 //! write is under way, and what comes meanwhile goes with the next; a user is announced to a room
@@ -30,12 +31,13 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
-    WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
+    StreamHandler, WrapFuture,
 };
 use fail::fail_point;
 use futures_util::FutureExt;
 use rustc_hash::FxHashSet;
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -146,24 +148,35 @@ pub struct AskOnline(pub Vec<UserId>);
 #[rtype(result = "bool")]
 pub struct AskHealth;
 
+/// Asks for a snapshot.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "PresenceState")]
+pub struct GetState;
+
+/// Presence as operators see it.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceState {
+    /// Users with a socket here.
+    pub users_here: usize,
+    /// Users of any gateway whom rooms were told of.
+    pub announced: usize,
+    /// A write to the port is under way.
+    pub is_writing: bool,
+}
+
 impl Actor for PresenceActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        metrics::get()
-            .actor(ActorKind::Presence)
-            .count
-            .increment(1.0);
+        metrics::get().actor(ActorKind::Presence).started();
         ctx.add_stream(ReceiverStream::new(self.presence.signals()));
         ctx.run_interval(SWEEP_INTERVAL, Self::sweep);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        metrics::get()
-            .actor(ActorKind::Presence)
-            .count
-            .decrement(1.0);
+        metrics::get().actor(ActorKind::Presence).stopped();
         self.guardian.child_down();
     }
 }
@@ -191,7 +204,6 @@ impl Handler<TouchSockets> for PresenceActor {
     type Result = ();
 
     fn handle(&mut self, TouchSockets(sockets): TouchSockets, ctx: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Presence).handle();
         let now = Instant::now();
         for socket in sockets {
             self.roster.heard(&socket, now);
@@ -205,7 +217,6 @@ impl Handler<SocketGone> for PresenceActor {
     type Result = ();
 
     fn handle(&mut self, gone: SocketGone, ctx: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Presence).handle();
         self.leave(gone.user_id, gone.session_id);
         self.flush(ctx);
     }
@@ -215,7 +226,6 @@ impl Handler<LeaveAll> for PresenceActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, LeaveAll(sockets): LeaveAll, ctx: &mut Context<Self>) -> Self::Result {
-        let _handling = metrics::get().actor(ActorKind::Presence).handle();
         for (user_id, session_id) in sockets {
             self.leave(user_id, session_id);
         }
@@ -231,7 +241,6 @@ impl Handler<AnnounceOnline> for PresenceActor {
     type Result = ();
 
     fn handle(&mut self, AnnounceOnline(present): AnnounceOnline, ctx: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Presence).handle();
         if self.roster.joined(present) {
             self.outgoing.announce(&[present]);
             self.flush(ctx);
@@ -243,7 +252,6 @@ impl Handler<SendTyping> for PresenceActor {
     type Result = ();
 
     fn handle(&mut self, typing: SendTyping, ctx: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Presence).handle();
         fail_point!("presence-actor");
         self.outgoing.signal(Signal::Typing {
             room_id: typing.room_id,
@@ -258,7 +266,6 @@ impl Handler<ForgetMember> for PresenceActor {
     type Result = ();
 
     fn handle(&mut self, ForgetMember(present): ForgetMember, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Presence).handle();
         self.roster.forget_member(present);
     }
 }
@@ -267,7 +274,6 @@ impl Handler<AskOnline> for PresenceActor {
     type Result = ResponseFuture<Result<Vec<bool>, PresenceUnavailable>>;
 
     fn handle(&mut self, AskOnline(users): AskOnline, _: &mut Context<Self>) -> Self::Result {
-        let _handling = metrics::get().actor(ActorKind::Presence).handle();
         let presence = self.presence.clone();
         Box::pin(async move { presence.online(&users).await })
     }
@@ -277,9 +283,21 @@ impl Handler<AskHealth> for PresenceActor {
     type Result = ResponseFuture<bool>;
 
     fn handle(&mut self, _: AskHealth, _: &mut Context<Self>) -> Self::Result {
-        let _handling = metrics::get().actor(ActorKind::Presence).handle();
         let presence = self.presence.clone();
         Box::pin(async move { presence.is_healthy().await })
+    }
+}
+
+impl Handler<GetState> for PresenceActor {
+    type Result = MessageResult<GetState>;
+
+    fn handle(&mut self, _: GetState, _: &mut Context<Self>) -> Self::Result {
+        let (users_here, announced) = self.roster.counts();
+        MessageResult(PresenceState {
+            users_here,
+            announced,
+            is_writing: self.is_writing,
+        })
     }
 }
 
@@ -324,9 +342,8 @@ impl PresenceActor {
             change,
         };
         for registry in self.slices.all() {
-            if registry.try_send(signal).is_ok() {
-                metrics::get().actor(ActorKind::RoomRegistry).sent();
-            }
+            // A full slice misses it.
+            let _ = registry.try_send(signal);
         }
     }
 

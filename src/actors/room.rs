@@ -219,7 +219,7 @@ impl Actor for RoomActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        metrics::get().actor(ActorKind::Room).count.increment(1.0);
+        metrics::get().actor(ActorKind::Room).started();
         let waking = wake(self.parts.store.clone(), self.room_id);
         ctx.wait(waking.into_actor(self).map(|woken, this, ctx| match woken {
             Ok(head) => {
@@ -234,7 +234,7 @@ impl Actor for RoomActor {
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        metrics::get().actor(ActorKind::Room).count.decrement(1.0);
+        metrics::get().actor(ActorKind::Room).stopped();
         self.guardian.child_down();
     }
 }
@@ -248,7 +248,6 @@ impl Handler<Attach> for RoomActor {
     type Result = Result<(), AttachRefusal>;
 
     fn handle(&mut self, attach: Attach, _: &mut Context<Self>) -> Self::Result {
-        let _handling = metrics::get().actor(ActorKind::Room).handle();
         if !attach.outbox.is_open() {
             // Nobody is to be told that its user is here.
             return Err(AttachRefusal::Closed);
@@ -282,7 +281,6 @@ impl Handler<Detach> for RoomActor {
     type Result = ();
 
     fn handle(&mut self, Detach(session_id): Detach, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Room).handle();
         self.attached
             .retain(|attached| attached.session_id != session_id);
     }
@@ -292,7 +290,6 @@ impl Handler<DeliverPersisted> for RoomActor {
     type Result = ();
 
     fn handle(&mut self, DeliverPersisted(batch): DeliverPersisted, ctx: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Room).handle();
         fail_point!("room-actor");
         self.queue.extend(batch);
         self.deliver_queued(ctx);
@@ -303,7 +300,6 @@ impl Handler<ApplyRoomEvent> for RoomActor {
     type Result = ();
 
     fn handle(&mut self, ApplyRoomEvent(event): ApplyRoomEvent, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Room).handle();
         match &*event {
             Event::MemberJoined(change) => {
                 self.push(ServerEvent::MemberJoined(member_frame(change)));
@@ -335,7 +331,6 @@ impl Handler<RoomSignal> for RoomActor {
     type Result = ();
 
     fn handle(&mut self, signal: RoomSignal, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Room).handle();
         let RoomSignal {
             room_id,
             user_id,
@@ -362,7 +357,6 @@ impl Handler<CheckHead> for RoomActor {
     type Result = ();
 
     fn handle(&mut self, CheckHead(head): CheckHead, ctx: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::Room).handle();
         self.attached.retain(|attached| attached.outbox.is_open());
         if self.attached.is_empty() && self.idle {
             ctx.stop();
@@ -379,7 +373,6 @@ impl Handler<GetState> for RoomActor {
     type Result = MessageResult<GetState>;
 
     fn handle(&mut self, _: GetState, _: &mut Context<Self>) -> Self::Result {
-        let _handling = metrics::get().actor(ActorKind::Room).handle();
         MessageResult(RoomState {
             last: self.last,
             heard: self.heard,

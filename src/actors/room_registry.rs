@@ -7,11 +7,13 @@
 //! | [`DeliverBatch`], [`ApplyEvent`] | KafkaBridge | tell | – | mailbox full: the bridge waits |
 //! | [`RoomSignal`] | PresenceActor | tell | – | mailbox full: dropped |
 //! | [`ChildDown`] | RoomActor | tell | – | never |
+//! | [`DescribeSlice`] | operators | ask | [`SliceState`] | – |
 //! | [`DrainSockets`], [`AwaitEmpty`] | server | ask | the sockets that were open; nothing, late | – |
 //!
 //! It also runs the slice's one sweep: pings, silent, stalled, expired and closing sockets, the
 //! rooms' heads, and what an event may have failed to tell: memberships and revoked tokens. When it panics the process ends: it has no state that could be built anew.
 
+mod describe;
 mod recheck;
 mod sweep;
 
@@ -20,12 +22,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
 use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
+pub use describe::{DescribeSlice, SliceState, SocketState};
+
 use super::{
+    mailbox::Mailbox,
     room::{ApplyRoomEvent, CheckHead, DeliverPersisted, RoomActor, RoomParts, RoomSignal},
     session::{MembershipEnded, RejoinRoom, SessionActor},
     supervision::{Budget, ChildDown, Guardian, give_up},
@@ -68,14 +73,14 @@ pub struct RoomRegistry {
 }
 
 struct RoomEntry {
-    addr: Addr<RoomActor>,
+    addr: Mailbox<RoomActor>,
     deaths: Budget,
     /// A batch did not fit in its mailbox: it has to look at the store.
     behind: bool,
 }
 
 struct SessionEntry {
-    addr: Addr<SessionActor>,
+    addr: Mailbox<SessionActor>,
     outbox: Arc<Outbox>,
     identity: Option<Arc<Identity>>,
     next_ping: Instant,
@@ -112,7 +117,7 @@ impl RoomRegistry {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct RegisterSession {
-    pub addr: Addr<SessionActor>,
+    pub addr: Mailbox<SessionActor>,
     pub outbox: Arc<Outbox>,
 }
 
@@ -131,7 +136,7 @@ pub struct SessionGone(pub SessionId);
 
 /// Asks for a room's actor, which is started if it does not run.
 #[derive(Message)]
-#[rtype(result = "Addr<RoomActor>")]
+#[rtype(result = "Mailbox<RoomActor>")]
 pub struct OpenRoom(pub RoomId);
 
 /// Stored messages of any rooms, per room in order. Sent by the bridge, one for each batch.
@@ -161,18 +166,12 @@ impl Actor for RoomRegistry {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        metrics::get()
-            .actor(ActorKind::RoomRegistry)
-            .count
-            .increment(1.0);
+        metrics::get().actor(ActorKind::RoomRegistry).started();
         ctx.run_interval(sweep::INTERVAL, Self::sweep);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        metrics::get()
-            .actor(ActorKind::RoomRegistry)
-            .count
-            .decrement(1.0);
+        metrics::get().actor(ActorKind::RoomRegistry).stopped();
         if std::thread::panicking() {
             give_up(ActorKind::RoomRegistry);
         }
@@ -185,7 +184,6 @@ impl Handler<RegisterSession> for RoomRegistry {
     type Result = ();
 
     fn handle(&mut self, register: RegisterSession, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         let session_id = register.outbox.session_id;
         let entry = SessionEntry {
             addr: register.addr,
@@ -202,7 +200,6 @@ impl Handler<IdentifySession> for RoomRegistry {
     type Result = ();
 
     fn handle(&mut self, identify: IdentifySession, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         let session_id = identify.session_id;
         let Some(entry) = self.sessions.get_mut(&session_id) else {
             return;
@@ -224,7 +221,6 @@ impl Handler<SessionGone> for RoomRegistry {
     type Result = ();
 
     fn handle(&mut self, SessionGone(session_id): SessionGone, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         self.forget_session(session_id);
     }
 }
@@ -279,7 +275,6 @@ impl Handler<OpenRoom> for RoomRegistry {
     type Result = MessageResult<OpenRoom>;
 
     fn handle(&mut self, OpenRoom(room_id): OpenRoom, ctx: &mut Context<Self>) -> Self::Result {
-        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         // A dead room is not replaced here but when its `ChildDown` is handled, which is in the
         // mailbox by now: that has those who were attached come back. Who asked asks again.
         if let Some(room) = self.rooms.get(&room_id) {
@@ -293,7 +288,6 @@ impl Handler<DeliverBatch> for RoomRegistry {
     type Result = ();
 
     fn handle(&mut self, DeliverBatch(batch): DeliverBatch, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         let mut by_room: FxHashMap<RoomId, Vec<SharedDelivery>> = FxHashMap::default();
         for delivery in batch.iter() {
             let msg = delivery.message();
@@ -315,7 +309,6 @@ impl Handler<ApplyEvent> for RoomRegistry {
     type Result = ();
 
     fn handle(&mut self, ApplyEvent(event): ApplyEvent, ctx: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         match &*event {
             // Told twice: a sweep was faster than the event, or another slice's sweep.
             Event::MemberLeft(change) if self.has_departed(change) => return,
@@ -348,11 +341,9 @@ impl Handler<RoomSignal> for RoomRegistry {
     type Result = ();
 
     fn handle(&mut self, signal: RoomSignal, _: &mut Context<Self>) {
-        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
-        if let Some(room) = self.rooms.get(&signal.room_id)
-            && room.addr.try_send(signal).is_ok()
-        {
-            metrics::get().actor(ActorKind::Room).sent();
+        if let Some(room) = self.rooms.get(&signal.room_id) {
+            // Fleeting: a room that is full misses it.
+            let _ = room.addr.try_send(signal);
         }
     }
 }
@@ -384,11 +375,12 @@ impl RoomRegistry {
         room_id: RoomId,
         deaths: Budget,
         ctx: &Context<Self>,
-    ) -> Addr<RoomActor> {
+    ) -> Mailbox<RoomActor> {
         let guardian = Guardian::new(ctx.address().recipient(), room_id);
         let departed = self.departures.iter().filter(|d| d.room_id == room_id);
         let departed = departed.map(|d| (d.user_id, d.generation)).collect();
-        let addr = RoomActor::new(room_id, self.parts.clone(), departed, guardian).start();
+        let room = RoomActor::new(room_id, self.parts.clone(), departed, guardian);
+        let addr = Mailbox::new(room.start());
         let entry = RoomEntry {
             addr: addr.clone(),
             deaths,
@@ -403,7 +395,7 @@ impl RoomRegistry {
         let again = deaths.spend(Instant::now()).is_some();
         log::error!(room:% = room_id, again = again; "a room's actor died");
         if again {
-            metrics::get().actor(ActorKind::Room).restarts.increment(1);
+            metrics::get().actor(ActorKind::Room).restarted();
             self.start_room(room_id, deaths, ctx);
         }
         for entry in self.sessions.values() {
@@ -427,18 +419,13 @@ impl RoomRegistry {
     /// Hands a room its messages; if its mailbox is full it will look at the store instead.
     fn tell_messages(&mut self, room_id: RoomId, deliveries: Vec<SharedDelivery>) {
         if let Some(room) = self.rooms.get_mut(&room_id) {
-            if room.addr.try_send(DeliverPersisted(deliveries)).is_ok() {
-                metrics::get().actor(ActorKind::Room).sent();
-            } else {
-                room.behind = true;
-            }
+            room.behind |= room.addr.try_send(DeliverPersisted(deliveries)).is_err();
         }
     }
 
     /// Tells a room of an event; on a full mailbox the event waits for its turn.
     fn tell_event(&self, room_id: RoomId, event: Arc<Event>, ctx: &mut Context<Self>) {
         if let Some(room) = self.rooms.get(&room_id) {
-            metrics::get().actor(ActorKind::Room).sent();
             let telling = room.addr.send(ApplyRoomEvent(event));
             ctx.spawn(telling.map(drop).into_actor(self));
         }

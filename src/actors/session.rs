@@ -18,7 +18,7 @@ mod walk;
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Handler, Message, WrapFuture};
 use actix_web::web::Data;
 use fail::fail_point;
 use rustc_hash::FxHashMap;
@@ -28,6 +28,7 @@ use self::{
     joining::{RoomSlot, RoomTurns},
     sending::SendQueue,
 };
+use super::mailbox::Mailbox;
 use super::room_registry::{IdentifySession, RegisterSession, RoomRegistry, SessionGone};
 use crate::{
     auth::Identity,
@@ -37,7 +38,7 @@ use crate::{
     ids::{RoomId, UserId},
     limits::{SocketLimits, SocketPermit},
     message::MAX_CONTENT_CHARS,
-    metrics::{self, ActorKind},
+    metrics::{self, ActorKind, Transport},
     outbox::Outbox,
     protocol::{
         AUTH_TIMEOUT, HEARTBEAT_INTERVAL, MAX_FRAME_BYTES, MAX_REPLAY,
@@ -47,6 +48,7 @@ use crate::{
             ErrorFrame, HeartbeatAck, MessageFailed, ReadUpdated, Ready, ReadyLimits, ServerEvent,
         },
     },
+    trace::Trace,
     transport::websocket::Connection,
 };
 
@@ -62,7 +64,7 @@ pub struct SessionActor {
     /// The transport's own, for the frames that come in.
     pub(crate) connection: Connection,
     gateway: Data<Gateway>,
-    registry: Addr<RoomRegistry>,
+    registry: Mailbox<RoomRegistry>,
     identity: Option<Arc<Identity>>,
     /// Who the handshake said it is, until the socket starts.
     handshake: Option<Arc<Identity>>,
@@ -72,6 +74,8 @@ pub struct SessionActor {
     rooms: FxHashMap<RoomId, RoomSlot>,
     turns: RoomTurns,
     sends: SendQueue,
+    /// Of the handshake; what the socket sends is of it.
+    trace: Option<Trace>,
 }
 
 impl SessionActor {
@@ -79,7 +83,7 @@ impl SessionActor {
     #[must_use]
     pub fn new(
         gateway: Data<Gateway>,
-        registry: Addr<RoomRegistry>,
+        registry: Mailbox<RoomRegistry>,
         outbox: Arc<Outbox>,
         connection: Connection,
         handshake: Option<Identity>,
@@ -98,7 +102,15 @@ impl SessionActor {
             rooms: FxHashMap::default(),
             turns: RoomTurns::default(),
             sends: SendQueue::default(),
+            trace: None,
         }
+    }
+
+    /// Ties what the socket sends to the request that opened it.
+    #[must_use]
+    pub fn traced(mut self, trace: Option<Trace>) -> Self {
+        self.trace = trace;
+        self
     }
 }
 
@@ -135,22 +147,25 @@ impl Handler<MembershipEnded> for SessionActor {
 // -------------------------------------------------- what the transport calls
 
 impl SessionActor {
+    fn transport(&self) -> Transport {
+        match self.connection.socket_io {
+            Some(_) => Transport::SocketIo,
+            None => Transport::WebSocket,
+        }
+    }
+
     /// The socket is open.
     pub(crate) fn opened(&mut self, ctx: &mut SessionContext) {
-        metrics::get().sockets.increment(1.0);
-        metrics::get()
-            .actor(ActorKind::Session)
-            .count
-            .increment(1.0);
+        metrics::get().socket_opened(self.transport());
+        metrics::get().actor(ActorKind::Session).started();
         let register = RegisterSession {
-            addr: ctx.address(),
+            addr: Mailbox::new(ctx.address()),
             outbox: Arc::clone(&self.outbox),
         };
         self.outbox.open();
         if self.registry.try_send(register).is_err() {
             return self.outbox.close(CloseCode::ServerError);
         }
-        metrics::get().actor(ActorKind::RoomRegistry).sent();
         if self.gateway.drain.is_draining() {
             // The registry sends it away, as those that were here before.
             return;
@@ -169,20 +184,11 @@ impl SessionActor {
 
     /// The socket has closed.
     pub(crate) fn closed(&mut self) {
-        metrics::get().sockets.decrement(1.0);
-        metrics::get()
-            .actor(ActorKind::Session)
-            .count
-            .decrement(1.0);
+        metrics::get().socket_closed(self.transport());
+        metrics::get().actor(ActorKind::Session).stopped();
         self.outbox.end();
         // On a full mailbox the registry's sweep finds the outbox at its end.
-        if self
-            .registry
-            .try_send(SessionGone(self.outbox.session_id))
-            .is_ok()
-        {
-            metrics::get().actor(ActorKind::RoomRegistry).sent();
-        }
+        let _ = self.registry.try_send(SessionGone(self.outbox.session_id));
     }
 
     /// A text frame, or a message put together from fragments, has come in.
@@ -335,7 +341,6 @@ impl SessionActor {
         if self.registry.try_send(identify).is_err() {
             return self.outbox.close(CloseCode::ServerError);
         }
-        metrics::get().actor(ActorKind::RoomRegistry).sent();
         let ready = ServerEvent::Ready(self.ready(&identity));
         self.outbox.reply(&ready, reply_to);
         self.judge_again(identity, ctx);

@@ -10,7 +10,7 @@ use std::{
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
 
-use super::Reference;
+use super::{Reference, mailbox::Counted};
 use crate::metrics::{self, ActorKind};
 
 /// A child's deaths that its supervisor bears within [`BUDGET_WINDOW`].
@@ -80,7 +80,7 @@ pub struct Supervisor<A: Actor> {
     budget: Budget,
 }
 
-impl<A: Actor<Context = Context<A>>> Supervisor<A> {
+impl<A: Counted<Context = Context<A>>> Supervisor<A> {
     /// Starts a child under a new supervisor on this arbiter; returns the child's reference.
     pub fn start_child(
         kind: ActorKind,
@@ -102,18 +102,18 @@ impl<A: Actor<Context = Context<A>>> Supervisor<A> {
 
     fn rebuild(&self, ctx: &Context<Self>) {
         if let Some(child) = &self.child {
-            metrics::get().actor(self.kind).restarts.increment(1);
+            metrics::get().actor(self.kind).restarted();
             child.replace((self.factory)(Guardian::new(ctx.address().recipient(), ())));
             log::warn!(actor = self.kind.name(); "actor built anew after a panic");
         }
     }
 }
 
-impl<A: Actor<Context = Context<A>>> Actor for Supervisor<A> {
+impl<A: Counted<Context = Context<A>>> Actor for Supervisor<A> {
     type Context = Context<Self>;
 }
 
-impl<A: Actor<Context = Context<A>>> Handler<ChildDown> for Supervisor<A> {
+impl<A: Counted<Context = Context<A>>> Handler<ChildDown> for Supervisor<A> {
     type Result = ();
 
     fn handle(&mut self, down: ChildDown, ctx: &mut Context<Self>) {

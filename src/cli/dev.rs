@@ -32,7 +32,7 @@ pub(super) struct DevArgs {
 
 pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let config = DevConfig::load(args.flags.settings(), args.ephemeral)?;
-    logging::start(&config.log_filter);
+    logging::start(&config.logs);
     raise_descriptor_limit();
     // Also in a folder that others may enter: messages and hashes of passwords are not for them.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);

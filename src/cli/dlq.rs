@@ -15,7 +15,7 @@ use super::{
     logging, reaching,
 };
 use crate::{
-    config::{KafkaConfig, Settings, keys, parse},
+    config::{KafkaConfig, LogConfig, Settings, keys, parse},
     message_log::{
         dead_letter::{DeadLetter, MAX_VALUE_BYTES},
         kafka::KafkaLog,
@@ -65,10 +65,10 @@ pub(super) fn run(args: DlqArgs) -> Result<(), Failure> {
 fn load(mut settings: Settings) -> Result<(KafkaConfig, Duration), Failure> {
     let kafka = KafkaConfig::read(&mut settings);
     let patience = settings.read(&keys::START_TIMEOUT_S, parse::within(1..=3_600));
-    let log_filter = settings.read(&keys::RUST_LOG, parse::log_filter);
-    let config = (|| Some((kafka?, patience?, log_filter?)))();
-    let (kafka, patience, log_filter) = settings.finish(config)?;
-    logging::start(&log_filter);
+    let logs = LogConfig::read(&mut settings);
+    let config = (|| Some((kafka?, patience?, logs?)))();
+    let (kafka, patience, logs) = settings.finish(config)?;
+    logging::start(&logs);
     Ok((kafka, Duration::from_secs(patience.into())))
 }
 

@@ -47,6 +47,8 @@ reads! {
         &[&keys::ROOMCAST_DATA_DIR, &keys::JWT_EXPIRES_IN],
         keys::LOGS,
     ];
+    /// What operators read of a running server.
+    ForTop Dev [&[&keys::ROOMCAST_URL, &keys::METRICS_ADDR], keys::LOGS];
     /// A running server.
     ForProbe Dev [&[&keys::ROOMCAST_URL, &keys::PORT], keys::LOGS];
 }

@@ -15,7 +15,7 @@ use super::{
     logging, reaching,
 };
 use crate::{
-    config::{DatabaseConfig, Settings, keys, parse},
+    config::{DatabaseConfig, LogConfig, Settings, keys, parse},
     store::{OpenError, Store},
 };
 
@@ -45,7 +45,7 @@ struct Steps {
 struct MigrateConfig {
     database: DatabaseConfig,
     start_timeout: Duration,
-    log_filter: String,
+    logs: LogConfig,
 }
 
 pub(super) fn run(args: MigrateArgs) -> Result<(), Failure> {
@@ -54,7 +54,7 @@ pub(super) fn run(args: MigrateArgs) -> Result<(), Failure> {
     let config = MigrateConfig::read(&mut settings);
     check_asking(&mut settings, steps, yes);
     let config = settings.finish(config)?;
-    logging::start(&config.log_filter);
+    logging::start(&config.logs);
     if !yes {
         steps.ask()?;
     }
@@ -67,11 +67,11 @@ impl MigrateConfig {
     fn read(settings: &mut Settings) -> Option<Self> {
         let database = DatabaseConfig::read(settings);
         let start_timeout = settings.read(&keys::START_TIMEOUT_S, parse::within(1..=3_600));
-        let log_filter = settings.read(&keys::RUST_LOG, parse::log_filter);
+        let logs = LogConfig::read(settings);
         Some(Self {
             database: database?,
             start_timeout: Duration::from_secs(start_timeout?.into()),
-            log_filter: log_filter?,
+            logs: logs?,
         })
     }
 }

@@ -53,7 +53,7 @@ impl From<RoleName> for Role {
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let role = Role::from(args.role);
     let config = ServeConfig::load(args.flags.settings(), role)?;
-    logging::start(&config.log_filter);
+    logging::start(&config.logs);
     raise_descriptor_limit();
     server::block_on(serve(config, role, args.migrate))
 }

@@ -21,7 +21,7 @@ use super::{
     logging,
 };
 use crate::{
-    config::{ConfigError, Settings, keys, parse},
+    config::{ConfigError, LogConfig, Settings, parse},
     ids::RoomId,
 };
 use credentials::Credentials;
@@ -68,12 +68,12 @@ struct TailOptions {
     credentials: Credentials,
     last: u32,
     is_json: bool,
-    log_filter: String,
+    logs: LogConfig,
 }
 
 pub(super) fn run(args: TailArgs) -> Result<(), Failure> {
     let options = TailOptions::load(args)?;
-    logging::start(&options.log_filter);
+    logging::start(&options.logs);
     actix::System::new().block_on(follow(options))
 }
 
@@ -154,14 +154,14 @@ impl TailOptions {
         let last = settings.read_argument("--last", last, parse::within(0..=100));
         let endpoint = Endpoint::read(settings);
         let credentials = Credentials::read(settings, as_user);
-        let log_filter = settings.read(&keys::RUST_LOG, parse::log_filter);
+        let logs = LogConfig::read(settings);
         Some(Self {
             room_id: room_id?,
             endpoint: endpoint?,
             credentials: credentials?,
             last: last?,
             is_json,
-            log_filter: log_filter?,
+            logs: logs?,
         })
     }
 }

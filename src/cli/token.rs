@@ -11,7 +11,7 @@ use super::{
     logging,
     signing::{Signer, Subject},
 };
-use crate::config::{ConfigError, Settings, TokenConfig, keys, parse};
+use crate::config::{ConfigError, LogConfig, Settings, TokenConfig, keys, parse};
 
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
@@ -30,12 +30,12 @@ struct TokenOptions {
     expires_in: Duration,
     data_dir: PathBuf,
     tokens: TokenConfig,
-    log_filter: String,
+    logs: LogConfig,
 }
 
 pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
     let options = TokenOptions::load(args)?;
-    logging::start(&options.log_filter);
+    logging::start(&options.logs);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -61,7 +61,7 @@ impl TokenOptions {
     fn read(settings: &mut Settings, subject: &str, expires_in: Option<&str>) -> Option<Self> {
         let subject = settings.read_argument("EMAIL|USER_ID", subject, Subject::parse);
         let data_dir = settings.read(&keys::ROOMCAST_DATA_DIR, parse::path);
-        let log_filter = settings.read(&keys::RUST_LOG, parse::log_filter);
+        let logs = LogConfig::read(settings);
         let tokens = TokenConfig::read(settings, None);
         let expires_in = match expires_in {
             Some(text) => settings.read_argument("--expires-in", text, parse::expires_in),
@@ -80,7 +80,7 @@ impl TokenOptions {
             expires_in,
             data_dir: data_dir?,
             tokens,
-            log_filter: log_filter?,
+            logs: logs?,
         })
     }
 }

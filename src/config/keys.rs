@@ -115,6 +115,8 @@ keys! {
     LOGS "Logs" {
         RUST_LOG Some("rust-log"), value("info,actix_server=warn"),
             "Which log lines are written: `error`, `warn`, `info`, `debug`, `trace`, `off`, or `target=level`, with commas between";
+        LOG_FORMAT Some("log-format"), value("text"),
+            "Shape of log lines: `text` for people, `json` for programs, an object a line";
     }
     WORKER "Worker" {
         WORKER_PORT Some("worker-port"), value("3001"),

@@ -13,6 +13,8 @@ use log::LevelFilter;
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use super::LogFormat;
+
 /// Shortest secret that signs tokens, in bytes: the length of an HS256 key.
 pub const MIN_SECRET_BYTES: usize = 32;
 
@@ -87,6 +89,17 @@ pub fn metrics_addr(text: &str) -> Parsed<Option<SocketAddr>> {
         "off" => Ok(None),
         addr => addr.parse().map(Some).map_err(|_| Invalid::new(rule)),
     }
+}
+
+/// Reads where operators reach a server that runs.
+///
+/// # Errors
+/// When it is no address, or none that can be reached.
+pub fn listening_addr(text: &str) -> Parsed<SocketAddr> {
+    let addr = metrics_addr(text)?.filter(|addr| addr.port() != 0);
+    addr.ok_or_else(|| {
+        Invalid::new("must be where the server's metrics are, as it says at its start")
+    })
 }
 
 /// Reads a number within a range.
@@ -336,6 +349,18 @@ pub fn log_filter(text: &str) -> Parsed<String> {
     (is_valid && items(directives).all(is_clear))
         .then(|| text.to_owned())
         .ok_or_else(|| Invalid::new("must be a log filter such as `info` or `warn,roomcast=debug`"))
+}
+
+/// Reads the shape of log lines.
+///
+/// # Errors
+/// When it is none.
+pub fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text.trim() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Invalid::new("must be `text` or `json`")),
+    }
 }
 
 fn items(text: &str) -> impl Iterator<Item = &str> {

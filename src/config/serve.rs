@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    ConfigError, GatewayConfig, Settings,
+    ConfigError, GatewayConfig, LogConfig, Settings,
     keys::{self, Key},
     parse,
 };
@@ -30,8 +30,7 @@ pub struct ServeConfig {
     pub gateway: Option<ServeGateway>,
     /// `BIND_ADDR` and `WORKER_PORT`; `None` for a gateway.
     pub worker_addr: Option<SocketAddr>,
-    /// `RUST_LOG`.
-    pub log_filter: String,
+    pub logs: LogConfig,
 }
 
 /// What a gateway on the real services needs more than another.
@@ -90,14 +89,14 @@ impl ServeConfig {
         let gateway = (role != Role::Worker).then(|| ServeGateway::read(settings));
         let worker_addr = (role != Role::Gateway).then(|| worker_addr(settings));
         let start_timeout = settings.read(&keys::START_TIMEOUT_S, parse::within(1..=3_600));
-        let log_filter = settings.read(&keys::RUST_LOG, parse::log_filter);
+        let logs = LogConfig::read(settings);
         Some(Self {
             database: database?,
             kafka: kafka?,
             start_timeout: Duration::from_secs(start_timeout?.into()),
             gateway: transpose(gateway)?,
             worker_addr: transpose(worker_addr)?,
-            log_filter: log_filter?,
+            logs: logs?,
         })
     }
 }

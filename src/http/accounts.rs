@@ -1,6 +1,6 @@
 //! Accounts: register, log in, refresh, log out, change the password, who am I.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -22,7 +22,7 @@ use crate::{
     event::Event,
     gateway::{Gateway, OrUnavailable},
     ids::{LoginId, UserId},
-    metrics,
+    metrics::{self, LoginOutcome},
     store::{NewUser, User},
 };
 
@@ -173,9 +173,23 @@ async fn log_in(
     request: HttpRequest,
     Body(credentials): Body<Credentials>,
 ) -> Result<HttpResponse, ApiError> {
-    let Credentials { email, password } = credentials;
-    let email = email.to_lowercase();
     let addr = client_addr(&request, &gateway.config.http);
+    let judged = judge_login(&gateway, credentials, addr).await;
+    metrics::get().login(match &judged {
+        Ok(_) => LoginOutcome::Succeeded,
+        Err(error) => LoginOutcome::of(error.code),
+    });
+    let user = judged?;
+    log::info!(user:% = user.id; "user logged in");
+    Ok(grant(&gateway, &user, LoginId::random()))
+}
+
+async fn judge_login(
+    gateway: &Gateway,
+    Credentials { email, password }: Credentials,
+    addr: IpAddr,
+) -> Result<User, ApiError> {
+    let email = email.to_lowercase();
     let attempt = gateway.failures.begin(&email, addr)?;
     let found = match email.len() <= MAX_EMAIL_BYTES {
         true => gateway.store.credentials(&email).await.or_unavailable()?,
@@ -191,10 +205,7 @@ async fn log_in(
             None
         }
     };
-    let user = user.ok_or_else(|| wrong_credentials(attempt))?;
-    metrics::get().logins.increment(1);
-    log::info!(user:% = user.id; "user logged in");
-    Ok(grant(&gateway, &user, LoginId::random()))
+    user.ok_or_else(|| wrong_credentials(attempt))
 }
 
 async fn refresh(

@@ -1,21 +1,28 @@
 //! Health: does the process run, may it receive traffic, which parts are up.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use actix_web::{
     HttpResponse,
     web::{Data, ServiceConfig, resource},
 };
-use futures_util::future::{join, join3};
+use futures_util::future::join3;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{only, problem, read};
 use crate::{
-    actors::kafka_bridge::BridgeHandle, drain::Drain, error::ApiError, gateway::Gateway,
+    actors::{kafka_bridge::BridgeHandle, presence::PresenceHandle},
+    drain::Drain,
+    error::ApiError,
     store::Store,
 };
 
-pub(super) fn configure(config: &mut ServiceConfig) {
+/// How long a part has to answer; each has shorter deadlines of its own.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// Registers the health of a process, of which [`Health`] says what it is.
+pub fn configure(config: &mut ServiceConfig) {
     let get = || only("GET, HEAD");
     config
         .service(
@@ -35,33 +42,14 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         );
 }
 
-/// What a worker's health is read from.
+/// What the health of a gateway or a worker is read from.
 #[derive(Clone)]
-pub struct WorkerHealth {
+pub struct Health {
     pub store: Store,
     pub bridge: BridgeHandle,
+    /// `None` on a worker, which has no presence.
+    pub presence: Option<PresenceHandle>,
     pub drain: Drain,
-}
-
-/// Registers the health of a process that is a worker alone.
-pub fn configure_worker(config: &mut ServiceConfig) {
-    let get = || only("GET, HEAD");
-    config
-        .service(
-            resource("/health")
-                .route(read(worker_health))
-                .default_service(get()),
-        )
-        .service(
-            resource("/health/live")
-                .route(read(live))
-                .default_service(get()),
-        )
-        .service(
-            resource("/health/ready")
-                .route(read(worker_ready))
-                .default_service(get()),
-        );
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -87,26 +75,24 @@ struct Parts {
 }
 
 impl Parts {
-    async fn check(gateway: &Gateway) -> Self {
+    /// Asks all parts at once.
+    async fn check(health: &Health) -> Self {
+        let redis = async {
+            match &health.presence {
+                Some(presence) => Some(in_time(presence.is_healthy()).await),
+                None => None,
+            }
+        };
         let (database, redis, kafka) = join3(
-            gateway.store.is_healthy(),
-            gateway.presence.is_healthy(),
-            gateway.bridge.is_healthy(),
+            in_time(health.store.is_healthy()),
+            redis,
+            in_time(health.bridge.is_healthy()),
         )
         .await;
         Self {
             // A database that can be read and not written stores nothing.
-            database: database && gateway.bridge.is_storing(),
-            redis: Some(redis),
-            kafka,
-        }
-    }
-
-    async fn check_worker(worker: &WorkerHealth) -> Self {
-        let (database, kafka) = join(worker.store.is_healthy(), worker.bridge.is_healthy()).await;
-        Self {
-            database: database && worker.bridge.is_storing(),
-            redis: None,
+            database: database && health.bridge.is_storing(),
+            redis,
             kafka,
         }
     }
@@ -156,34 +142,23 @@ impl Parts {
     }
 }
 
-async fn health(gateway: Data<Gateway>) -> HttpResponse {
-    Parts::check(&gateway).await.answer()
+/// Who does not answer in time is down.
+async fn in_time(asked: impl Future<Output = bool>) -> bool {
+    timeout(DEADLINE, asked).await.unwrap_or(false)
+}
+
+async fn health(health: Data<Health>) -> HttpResponse {
+    Parts::check(&health).await.answer()
 }
 
 async fn live() -> HttpResponse {
     HttpResponse::Ok().json(Part { status: "ok" })
 }
 
-/// Ready means: sends can be accepted.
-async fn ready(gateway: Data<Gateway>) -> HttpResponse {
-    if gateway.drain.is_draining() {
-        return restarting();
+/// Ready means: sends can be accepted; on a worker, what the log holds is stored.
+async fn ready(health: Data<Health>) -> HttpResponse {
+    if health.drain.is_draining() {
+        return problem::answer(&ApiError::unavailable("the server restarts"));
     }
-    Parts::check(&gateway).await.readiness()
-}
-
-async fn worker_health(worker: Data<WorkerHealth>) -> HttpResponse {
-    Parts::check_worker(&worker).await.answer()
-}
-
-/// Ready means: what the log holds is stored.
-async fn worker_ready(worker: Data<WorkerHealth>) -> HttpResponse {
-    if worker.drain.is_draining() {
-        return restarting();
-    }
-    Parts::check_worker(&worker).await.readiness()
-}
-
-fn restarting() -> HttpResponse {
-    problem::answer(&ApiError::unavailable("the server restarts"))
+    Parts::check(&health).await.readiness()
 }

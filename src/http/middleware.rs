@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpResponse,
+    Error, HttpMessage, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
@@ -17,7 +17,6 @@ use actix_web::{
     middleware::Next,
 };
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::{
     MAX_BODY_BYTES,
@@ -25,15 +24,14 @@ use super::{
     paced::{AnswerBody, want_body},
     problem,
 };
-use crate::error::{ApiError, Code};
+use crate::{
+    error::{ApiError, Code},
+    metrics,
+    trace::{REQUEST_ID, RequestId, Trace},
+};
 
 /// No answer takes longer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Longest request id that is taken over from a client.
-const MAX_REQUEST_ID_LEN: usize = 64;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// `style-src` needs nothing inline either: the client's styles lie in a file.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; \
@@ -48,7 +46,8 @@ pub async fn finish<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
     let began = Instant::now();
-    let request_id = request_id(request.headers());
+    let trace = Trace::of(request.headers());
+    request.extensions_mut().insert(trace.clone());
     let line = format!(
         "{} {}",
         request.method(),
@@ -62,7 +61,7 @@ pub async fn finish<B: MessageBody + 'static>(
         want_body(&mut request, connection);
     }
     // An error is an answer too, made without the request.
-    let mut answered = match next.call(request).await {
+    let mut answered = match trace.around(next.call(request)).await {
         Ok(response) => Ok(in_our_shape(response)),
         Err(error) => Err(in_our_error_shape(&error)),
     };
@@ -70,14 +69,16 @@ pub async fn finish<B: MessageBody + 'static>(
         Ok(response) => (response.status(), response.headers_mut()),
         Err(response) => (response.status(), response.headers_mut()),
     };
-    finish_headers(headers, &request_id);
+    finish_headers(headers, &trace.request_id);
     if status == StatusCode::SWITCHING_PROTOCOLS
         && let Some(answering) = &answering
     {
         answering.upgrade();
     }
-    let (status, ms) = (status.as_u16(), began.elapsed().as_millis() as u64);
-    log::debug!(request:% = request_id, status = status, ms = ms; "{line}");
+    let (status, took) = (status.as_u16(), began.elapsed());
+    metrics::get().http_answer(status, took);
+    let ms = took.as_millis() as u64;
+    log::debug!(request:% = trace.request_id, status = status, ms = ms; "{line}");
     match answered {
         Ok(response) => Ok(response.map_body(|_, body| AnswerBody::new(body, answering))),
         Err(response) => Err(InternalError::from_response("unanswered", response).into()),
@@ -146,23 +147,10 @@ pub(super) fn has_body(headers: &HeaderMap) -> bool {
     declared_length(headers) > 0 || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-fn request_id(headers: &HeaderMap) -> String {
-    let is_plain = |id: &&str| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        (1..=MAX_REQUEST_ID_LEN).contains(&id.len()) && id.bytes().all(allowed)
-    };
-    let given = headers
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok());
-    given
-        .filter(is_plain)
-        .map_or_else(|| Uuid::new_v4().to_string(), ToOwned::to_owned)
-}
-
-fn finish_headers(headers: &mut HeaderMap, request_id: &str) {
+fn finish_headers(headers: &mut HeaderMap, request_id: &RequestId) {
     let fixed = HeaderValue::from_static;
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, id);
+    if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
+        headers.insert(HeaderName::from_static(REQUEST_ID), id);
     }
     headers.insert(
         header::CONTENT_SECURITY_POLICY,

@@ -2,7 +2,6 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use actix::Addr;
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload, ServiceConfig, resource},
@@ -10,12 +9,13 @@ use actix_web::{
 
 use super::{client_addr, connection::Connection, handshake, only, origin};
 use crate::{
-    actors::{room_registry::RoomRegistry, session::SessionActor},
+    actors::{mailbox::Mailbox, room_registry::RoomRegistry, session::SessionActor},
     error::{ApiError, Code},
     gateway::Gateway,
     ids::SessionId,
     outbox::Outbox,
     protocol::dialect::Dialect,
+    trace::Trace,
     transport::websocket,
 };
 
@@ -28,7 +28,7 @@ async fn open(
     request: HttpRequest,
     payload: Payload,
     gateway: Data<Gateway>,
-    registry: Data<Addr<RoomRegistry>>,
+    registry: Data<Mailbox<RoomRegistry>>,
 ) -> Result<HttpResponse, actix_web::Error> {
     may_open(&request, &gateway)?;
     let identity = match handshake::token(&request)? {
@@ -37,9 +37,13 @@ async fn open(
     };
     handshake::check(&request)?;
     let outbox = outbox(&request, Dialect::Json)?;
-    let registry = Addr::clone(&registry);
+    let registry = Mailbox::clone(&registry);
+    let trace = Trace::current();
+    log::debug!(session:% = outbox.session_id; "a socket opens");
     websocket::start(
-        move |connection| SessionActor::new(gateway, registry, outbox, connection, identity),
+        move |connection| {
+            SessionActor::new(gateway, registry, outbox, connection, identity).traced(trace)
+        },
         &request,
         payload,
     )

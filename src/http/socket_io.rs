@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use actix::Addr;
 use actix_http::ws::verify_handshake;
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -17,10 +16,11 @@ use url::form_urlencoded;
 
 use super::{caller::bearer, handshake, socket};
 use crate::{
-    actors::{room_registry::RoomRegistry, session::SessionActor},
+    actors::{mailbox::Mailbox, room_registry::RoomRegistry, session::SessionActor},
     error::Code,
     gateway::Gateway,
     protocol::dialect::Dialect,
+    trace::Trace,
     transport::{socket_io::SocketIo, websocket},
 };
 
@@ -75,7 +75,7 @@ async fn open(
     request: HttpRequest,
     payload: Payload,
     gateway: Data<Gateway>,
-    registry: Data<Addr<RoomRegistry>>,
+    registry: Data<Mailbox<RoomRegistry>>,
 ) -> Result<HttpResponse, actix_web::Error> {
     if let Err(refusal) = check(&request) {
         return Ok(refusal.answer());
@@ -85,12 +85,14 @@ async fn open(
         allowed => allowed?,
     }
     let outbox = socket::outbox(&request, Dialect::SocketIo)?;
-    let registry = Addr::clone(&registry);
+    let registry = Mailbox::clone(&registry);
+    let trace = Trace::current();
+    log::debug!(session:% = outbox.session_id; "a socket of Socket.IO opens");
     let header_token = bearer(&request).map(ToOwned::to_owned);
     websocket::start(
         move |mut connection| {
             connection.socket_io = Some(SocketIo { header_token });
-            SessionActor::new(gateway, registry, outbox, connection, None)
+            SessionActor::new(gateway, registry, outbox, connection, None).traced(trace)
         },
         &request,
         payload,

@@ -51,7 +51,7 @@ use self::{
     worker::{Worker, WorkerThread},
 };
 use super::{Appending, IngestStream, LogError, NewRecord, Topic, dead_letter::DeadLetter};
-use crate::{config::KafkaConfig, ids::LogId};
+use crate::{config::KafkaConfig, ids::LogId, metrics::Lag};
 
 /// Events that wait for the reader of messages: assignments and the like.
 const EVENTS: usize = 16;
@@ -74,7 +74,7 @@ struct Inner {
     gateway: Arc<Gateway>,
     worker: Mutex<Option<Worker>>,
     partitions: AtomicU32,
-    lag: Mutex<Vec<(u32, u64)>>,
+    lag: Mutex<Vec<Lag>>,
     is_reachable: AtomicBool,
     is_closed: AtomicBool,
     closing: OnceCell<()>,
@@ -156,7 +156,10 @@ impl KafkaLog {
             return stream;
         }
         match WorkerThread::start(self.0.settings.clone(), Arc::clone(&self.0.queries), events) {
-            Ok(started) => *worker = Some(started),
+            Ok(started) => {
+                *worker = Some(started);
+                self.0.begin_lag(Topic::Messages);
+            }
             // The stream ends at once; the reader tries again.
             Err(error) => log::error!(error:%; "the reader of messages cannot be started"),
         }
@@ -166,6 +169,7 @@ impl KafkaLog {
     /// Reads the two broadcast topics from where the last reader was; it ends.
     #[must_use]
     pub fn broadcast(&self) -> Subscriber {
+        self.0.begin_lag(Topic::Persisted);
         self.0.gateway.subscribe()
     }
 
@@ -215,10 +219,9 @@ impl KafkaLog {
         answer.unwrap_or_else(|error| Err(gone(&error)))
     }
 
-    /// Returns how many records of each partition are not committed, as of the last few seconds;
-    /// nothing on a process that does not read them.
+    /// Returns how far this process's readers are behind, as of the last few seconds.
     #[must_use]
-    pub fn lag(&self) -> Vec<(u32, u64)> {
+    pub fn lag(&self) -> Vec<Lag> {
         lock(&self.0.lag).clone()
     }
 
@@ -264,6 +267,19 @@ impl KafkaLog {
 }
 
 impl Inner {
+    /// Shows the partitions of a topic that is read from now on, until their lag is counted.
+    fn begin_lag(&self, topic: Topic) {
+        let mut lag = lock(&self.lag);
+        if lag.iter().all(|known| known.topic != topic) {
+            let partitions = 0..self.partitions.load(Ordering::Acquire);
+            lag.extend(partitions.map(|partition| Lag {
+                topic,
+                partition,
+                records: 0,
+            }));
+        }
+    }
+
     fn lock_worker(&self) -> std::sync::MutexGuard<'_, Option<Worker>> {
         lock(&self.worker)
     }

@@ -37,6 +37,7 @@ use super::{CALL_TIMEOUT, Heartbeat, Life, PresenceUnavailable, SIGNAL_CAPACITY,
 use crate::{
     config::RedisConfig,
     ids::{SessionId, UserId},
+    metrics::PoolUse,
 };
 
 /// The channel of the signals.
@@ -168,6 +169,10 @@ impl ValkeyPresence {
             former.abort();
         }
         receiver
+    }
+
+    pub(super) fn pool(&self) -> PoolUse {
+        PoolUse::of("valkey", self.0.pool.status())
     }
 
     pub(super) async fn is_healthy(&self) -> bool {

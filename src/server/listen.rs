@@ -10,15 +10,17 @@ use actix_web::{
     App, HttpServer,
     dev::ServerHandle,
     middleware::{Compress, from_fn},
-    web::{self, Data},
+    web::{self, Data, ServiceConfig},
 };
 use anyhow::Context as _;
 
 use crate::{
-    actors::{Slices, room::RoomParts, room_registry::RoomRegistry},
+    actors::{
+        Slices, mailbox::Mailbox, room::RoomParts, room_registry::RoomRegistry, snapshot::Inspector,
+    },
     config::keys::{self, Key},
     gateway::Gateway,
-    http::{self, health::WorkerHealth},
+    http::{self, health::Health, operators::Render},
 };
 
 /// Serves clients; each worker thread has its own registry of rooms.
@@ -29,11 +31,18 @@ pub(super) fn gateway(
 ) -> anyhow::Result<(ServerHandle, SocketAddr)> {
     let bind_addr = gateway.config.http.bind_addr;
     let (gateway, slices) = (gateway.clone(), slices.clone());
+    let health = Data::new(Health {
+        store: gateway.store.clone(),
+        bridge: gateway.bridge.clone(),
+        presence: Some(gateway.presence.clone()),
+        drain: gateway.drain.clone(),
+    });
     let app = move || {
-        let registry = RoomRegistry::new(parts.clone()).start();
+        let registry = Mailbox::new(RoomRegistry::new(parts.clone()).start());
         slices.add(registry.clone());
         App::new()
             .app_data(gateway.clone())
+            .app_data(health.clone())
             .app_data(Data::new(registry))
             .configure(http::configure)
             .wrap(Compress::default())
@@ -48,14 +57,18 @@ pub(super) fn gateway(
     Ok((handle, addr))
 }
 
-/// Serves the metrics of a gateway.
-pub(super) fn metrics(
+/// Serves what operators read of a gateway.
+pub(super) fn operators(
     addr: SocketAddr,
     may_move: bool,
-    render: impl Fn() -> String + Clone + Send + 'static,
+    operators: Operators,
 ) -> anyhow::Result<(ServerHandle, SocketAddr)> {
     let listener = bind_metrics(addr, may_move)?;
-    let app = move || App::new().service(http::metrics(render.clone()));
+    let app = move || {
+        App::new()
+            .configure(|config| operators.configure(config))
+            .default_service(web::to(http::not_found))
+    };
     let server = HttpServer::new(app).workers(1).disable_signals();
     let server = server.listen(listener)?;
     let addr = *server.addrs().first().context("no address was bound")?;
@@ -65,17 +78,17 @@ pub(super) fn metrics(
     Ok((handle, addr))
 }
 
-/// Serves the health and the metrics of a worker.
+/// Serves the health of a worker, and what operators read of it.
 pub(super) fn worker(
     addr: SocketAddr,
-    health: WorkerHealth,
-    render: impl Fn() -> String + Clone + Send + 'static,
+    health: Health,
+    operators: Operators,
 ) -> anyhow::Result<(ServerHandle, SocketAddr)> {
     let app = move || {
         App::new()
             .app_data(Data::new(health.clone()))
-            .configure(http::health::configure_worker)
-            .service(http::metrics(render.clone()))
+            .configure(http::health::configure)
+            .configure(|config| operators.configure(config))
             .default_service(web::to(http::not_found))
     };
     let server = HttpServer::new(app).workers(1).disable_signals();
@@ -87,6 +100,22 @@ pub(super) fn worker(
     let handle = server.handle();
     actix::spawn(server);
     Ok((handle, addr))
+}
+
+/// What operators read.
+#[derive(Clone)]
+pub(super) struct Operators {
+    pub(super) render: Render,
+    pub(super) inspector: Inspector,
+}
+
+impl Operators {
+    fn configure(&self, config: &mut ServiceConfig) {
+        config
+            .app_data(Data::new(Render::clone(&self.render)))
+            .app_data(Data::new(self.inspector.clone()))
+            .configure(http::operators::configure);
+    }
 }
 
 /// Takes another port where that is nobody's wish, and another server has the usual one.

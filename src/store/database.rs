@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     ids::{Epoch, LogId, LoginId, MessageId, RoomId, Seq, TokenId, UserId},
+    metrics::PoolUse,
 };
 
 /// Threads that drive queries; blocking ones come and go beside them.
@@ -229,6 +230,15 @@ impl Store {
     pub async fn is_healthy(&self) -> bool {
         let asked = timeout(HEALTH_TIMEOUT, self.installation()).await;
         asked.is_ok_and(|answer| answer.is_ok())
+    }
+
+    /// Returns how its connections are used.
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolUse> {
+        match &self.database {
+            Database::Postgres(database) => vec![database.pool_use()],
+            Database::Sqlite(database) => database.pool_use(),
+        }
     }
 
     /// Ends what is under way and closes every connection; later calls fail.

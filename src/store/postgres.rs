@@ -28,7 +28,10 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 use super::{IngestBatch, IngestError, Ingested, OpenError, StoreError, Visibility, schema::rooms};
-use crate::ids::{RoomId, UserId};
+use crate::{
+    ids::{RoomId, UserId},
+    metrics::PoolUse,
+};
 use connection::Server;
 
 pub(super) use attempts::Attempts;
@@ -79,6 +82,11 @@ impl Database {
 
     pub(super) async fn ingest(&self, batch: IngestBatch) -> Result<Ingested, IngestError> {
         batch::ingest(self, &batch).await
+    }
+
+    /// Returns how the connections are used.
+    pub(super) fn pool_use(&self) -> PoolUse {
+        PoolUse::of("postgres", self.pool.status())
     }
 
     /// Closes every connection once its work is done.

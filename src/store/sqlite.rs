@@ -24,7 +24,10 @@ use super::{
     IngestBatch, IngestError, Ingested, OpenError, StoreError, Visibility,
     schema::{room_members, rooms},
 };
-use crate::ids::{RoomId, UserId};
+use crate::{
+    ids::{RoomId, UserId},
+    metrics::PoolUse,
+};
 
 pub(super) type Conn = SyncConnectionWrapper<SqliteConnection>;
 pub(super) type Db = diesel::sqlite::Sqlite;
@@ -92,6 +95,14 @@ impl Database {
             writer: pool(path, 1)?,
             readers: pool(path, READERS)?,
         })
+    }
+
+    /// Returns how the connections are used.
+    pub(super) fn pool_use(&self) -> Vec<PoolUse> {
+        vec![
+            PoolUse::of("sqlite_writer", self.writer.status()),
+            PoolUse::of("sqlite_readers", self.readers.status()),
+        ]
     }
 
     pub(super) async fn writer(&self) -> Result<Object<Conn>, PoolError> {

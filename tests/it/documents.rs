@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use roomcast::error::Code;
+use roomcast::{error::Code, metrics::TABLE};
 
 use crate::harness::Cli;
 
@@ -47,12 +47,10 @@ fn subcommands(line: &str) -> impl Iterator<Item = &str> {
         .filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
-/// The names of metrics in a source text: string literals that begin with `roomcast_`.
-fn metrics_of(source: &str) -> BTreeSet<&str> {
-    let quoted = source.split('"').skip(1).step_by(2);
-    quoted
-        .filter(|text| text.starts_with("roomcast_"))
-        .collect()
+/// The lines of a page from a heading to the next of its level.
+fn section<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
+    let lines = page.lines().skip_while(|line| *line != heading).skip(1);
+    lines.take_while(|line| !line.starts_with("## ")).collect()
 }
 
 #[test]
@@ -89,15 +87,41 @@ fn every_close_code_is_in_the_protocol() {
 }
 
 #[test]
-fn every_metric_is_on_the_operators_page() {
+fn the_operators_page_has_the_table_of_metrics() {
     let page = read("docs/OPERATIONS.md");
-    let source = read("src/metrics.rs");
-    for name in metrics_of(&source) {
-        assert!(
-            page.contains(&format!("`{name}")),
-            "docs/OPERATIONS.md does not explain {name}"
-        );
-    }
+    let lines = section(&page, "## Metrics");
+    let rows = lines.iter().filter(|line| line.starts_with("| `roomcast_"));
+    let described: Vec<String> = rows
+        .map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" | "))
+        .collect();
+    let exported: Vec<String> = TABLE
+        .iter()
+        .map(|row| {
+            let labels: Vec<_> = row.labels.iter().map(|it| format!("`{it}`")).collect();
+            let labels = match labels.is_empty() {
+                true => "–".to_owned(),
+                false => labels.join(", "),
+            };
+            format!("| `{}` | {} | {labels}", row.name, row.kind.name())
+        })
+        .collect();
+    assert_eq!(described, exported);
+}
+
+#[test]
+fn the_operators_page_says_what_to_do_about_every_alert() {
+    let page = read("docs/OPERATIONS.md");
+    let lines = section(&page, "## Alerts");
+    let rows = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("| `Roomcast"));
+    let described: BTreeSet<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+    let rules = read("deploy/observability/alerts.yml");
+    let alerts = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: Roomcast"));
+    assert_eq!(described, alerts.collect::<BTreeSet<&str>>());
+    assert!(!described.is_empty());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
     ids::ServerId,
     message::PersistedMessage,
     message_log::{BroadcastEvent, MessageLog},
-    metrics::{self, ActorKind},
+    metrics,
 };
 
 /// How long to wait before a failed reader is opened anew.
@@ -48,10 +48,11 @@ async fn deliver(parts: &GatewayParts, values: &[Bytes]) {
         return;
     }
     let registries = parts.slices.all();
-    join_all(registries.iter().map(|registry| {
-        metrics::get().actor(ActorKind::RoomRegistry).sent();
-        registry.send(DeliverBatch(Arc::clone(&batch)))
-    }))
+    join_all(
+        registries
+            .iter()
+            .map(|registry| registry.send(DeliverBatch(Arc::clone(&batch)))),
+    )
     .await;
     metrics::get().fanout.record(began.elapsed());
 }

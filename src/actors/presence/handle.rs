@@ -6,13 +6,12 @@ use actix::{Handler, Message};
 use tokio::time::timeout;
 
 use super::{
-    AnnounceOnline, AskHealth, AskOnline, ForgetMember, LeaveAll, PresenceActor, SendTyping,
-    SocketGone, TouchSockets,
+    AnnounceOnline, AskHealth, AskOnline, ForgetMember, GetState, LeaveAll, PresenceActor,
+    PresenceState, SendTyping, SocketGone, TouchSockets,
 };
 use crate::{
     actors::Reference,
     ids::{RoomId, SessionId, UserId},
-    metrics::{self, ActorKind},
     presence::{Heartbeat, Present},
 };
 
@@ -35,9 +34,8 @@ impl PresenceHandle {
         M: Message<Result = ()> + Send + 'static,
         PresenceActor: Handler<M>,
     {
-        if self.0.get().try_send(msg).is_ok() {
-            metrics::get().actor(ActorKind::Presence).sent();
-        }
+        // Dropped when it is full: deadlines heal what is missed.
+        let _ = self.0.get().try_send(msg);
     }
 
     /// Notes that sockets are alive.
@@ -74,21 +72,29 @@ impl PresenceHandle {
 
     /// Returns for each user whether it has a live socket; `None` when that is unknown.
     pub async fn online(&self, users: Vec<UserId>) -> Option<Vec<bool>> {
-        metrics::get().actor(ActorKind::Presence).sent();
         let asked = self.0.get().send(AskOnline(users));
         timeout(ASK_TIMEOUT, asked).await.ok()?.ok()?.ok()
     }
 
     /// Returns whether presence is known now.
     pub async fn is_healthy(&self) -> bool {
-        metrics::get().actor(ActorKind::Presence).sent();
         let asked = self.0.get().send(AskHealth);
         matches!(timeout(ASK_TIMEOUT, asked).await, Ok(Ok(true)))
     }
 
+    /// Returns how many messages wait for the actor.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.0.get().depth()
+    }
+
+    /// Asks the actor for a snapshot; `None` when it has just died.
+    pub async fn state(&self) -> Option<PresenceState> {
+        self.0.get().send(GetState).await.ok()
+    }
+
     /// Removes sockets and tells who is offline, without the usual delay: the process ends.
     pub async fn leave_all(&self, sockets: Vec<(UserId, SessionId)>) {
-        metrics::get().actor(ActorKind::Presence).sent();
         // A dead actor has nothing to remove: deadlines do.
         let _ = self.0.get().send(LeaveAll(sockets)).await;
     }

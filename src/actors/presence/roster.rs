@@ -55,6 +55,11 @@ pub(super) enum Judgement {
 }
 
 impl Roster {
+    /// Returns how many users are here, and how many rooms were told of.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.here.len(), self.announced.len())
+    }
+
     // ------------------------------------------------- this gateway's users
 
     /// Notes that a socket lives.

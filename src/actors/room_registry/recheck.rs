@@ -16,7 +16,6 @@ use crate::{
     auth::Identity,
     event::{Event, MembershipChange},
     ids::{RoomId, SessionId, UserId},
-    metrics::{self, ActorKind},
     protocol::close::CloseCode,
     store::{Role, Store, StoreError},
 };
@@ -130,9 +129,8 @@ impl RoomRegistry {
     fn tell_slices(&self, event: Event) {
         let event = Arc::new(event);
         for registry in self.parts.slices.all() {
-            if registry.try_send(ApplyEvent(Arc::clone(&event))).is_ok() {
-                metrics::get().actor(ActorKind::RoomRegistry).sent();
-            }
+            // Its next round heals what a full one misses.
+            let _ = registry.try_send(ApplyEvent(Arc::clone(&event)));
         }
     }
 

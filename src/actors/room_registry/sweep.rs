@@ -11,7 +11,7 @@ use crate::{
     actors::session::RejoinRoom,
     clock::Timestamp,
     ids::{RoomId, Seq, SessionId, UserId},
-    metrics::{self, ActorKind},
+    metrics,
     presence::Heartbeat,
     protocol::{
         HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT,
@@ -135,7 +135,6 @@ impl RoomRegistry {
                 && room.addr.try_send(CheckHead(head)).is_ok()
             {
                 room.behind = false;
-                metrics::get().actor(ActorKind::Room).sent();
             }
         }
     }
@@ -145,9 +144,7 @@ impl RoomRegistry {
 fn sweep_socket(entry: &mut SessionEntry, now: Instant, today: Timestamp) {
     let outbox = &entry.outbox;
     for room_id in outbox.take_behind() {
-        if entry.addr.try_send(RejoinRoom(room_id)).is_ok() {
-            metrics::get().actor(ActorKind::Session).sent();
-        } else {
+        if entry.addr.try_send(RejoinRoom(room_id)).is_err() {
             outbox.close(CloseCode::ServerError);
         }
     }
@@ -191,7 +188,6 @@ impl Handler<DrainSockets> for RoomRegistry {
     type Result = Vec<(UserId, SessionId)>;
 
     fn handle(&mut self, drain: DrainSockets, _: &mut Context<Self>) -> Self::Result {
-        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         let count = u32::try_from(self.sessions.len())
             .unwrap_or(u32::MAX)
             .max(1);
@@ -214,7 +210,6 @@ impl Handler<AwaitEmpty> for RoomRegistry {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: AwaitEmpty, _: &mut Context<Self>) -> Self::Result {
-        let _handling = metrics::get().actor(ActorKind::RoomRegistry).handle();
         let (waiter, empty) = oneshot::channel();
         if !self.sessions.is_empty() {
             self.empty_waiters.push(waiter);

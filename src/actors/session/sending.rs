@@ -85,7 +85,11 @@ impl SessionActor {
         let SendMessage { room_id, draft } = msg;
         let client_msg_id = draft.client_msg_id;
         self.outbox.expect_acceptance(room_id, client_msg_id, id);
-        let appending = self.gateway.submit(room_id, self.user_id(), draft);
+        let submit = || self.gateway.submit(room_id, self.user_id(), draft);
+        let appending = match &self.trace {
+            Some(trace) => trace.enter(submit),
+            None => submit(),
+        };
         let outbox = Arc::clone(&self.outbox);
         actix::spawn(async move {
             match appending.await {

@@ -6,11 +6,11 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
-use actix::Addr;
 use actix_web::web::Data;
 
 use crate::{
     actors::{
+        mailbox::Mailbox,
         room::{Attach, AttachRefusal, Detach, JoinReply, RoomActor},
         room_registry::{OpenRoom, RoomRegistry},
     },
@@ -18,7 +18,7 @@ use crate::{
     fanout::{Delivery, Resume, resume},
     gateway::{Gateway, OrUnavailable},
     ids::{RoomId, Seq, UserId},
-    metrics::{self, ActorKind},
+    metrics,
     outbox::Outbox,
     protocol::{
         MAX_REPLAY,
@@ -35,14 +35,14 @@ const MAX_ATTEMPTS: usize = 5;
 
 /// A room that the socket is attached to.
 pub(super) struct AttachedRoom {
-    pub(super) addr: Addr<RoomActor>,
+    pub(super) addr: Mailbox<RoomActor>,
     pub(super) generation: u64,
 }
 
 /// What one walk works with.
 pub(super) struct Walk {
     pub(super) gateway: Data<Gateway>,
-    pub(super) registry: Addr<RoomRegistry>,
+    pub(super) registry: Mailbox<RoomRegistry>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) user_id: UserId,
     pub(super) room_id: RoomId,
@@ -163,7 +163,6 @@ impl Walk {
     /// Takes the socket out of its room; on return nothing more comes from it.
     pub(super) async fn detach(&self, room: Option<AttachedRoom>) {
         if let Some(room) = room {
-            metrics::get().actor(ActorKind::Room).sent();
             // A dead room has nobody attached.
             let _ = room.addr.send(Detach(self.outbox.session_id)).await;
         }
@@ -183,7 +182,6 @@ impl Walk {
                 replayed += self.replay(member).await?;
             }
             let addr = self.open().await?;
-            metrics::get().actor(ActorKind::Room).sent();
             let attach = Attach {
                 outbox: Arc::clone(&self.outbox),
                 user_id: self.user_id,
@@ -210,8 +208,7 @@ impl Walk {
         Err(restarting().into())
     }
 
-    async fn open(&self) -> Result<Addr<RoomActor>, ApiError> {
-        metrics::get().actor(ActorKind::RoomRegistry).sent();
+    async fn open(&self) -> Result<Mailbox<RoomActor>, ApiError> {
         let opened = self.registry.send(OpenRoom(self.room_id)).await;
         opened.map_err(|_| ApiError::unavailable("the server stops"))
     }

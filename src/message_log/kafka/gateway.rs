@@ -48,7 +48,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 const TOPICS: [Topic; 2] = [Topic::Persisted, Topic::Events];
 
 /// Offset of the next record, by topic and partition.
-type Positions = HashMap<(Topic, u32), u64>;
+pub(super) type Positions = HashMap<(Topic, u32), u64>;
 
 /// What readers leave to their successors.
 pub(super) struct Gateway {
@@ -61,6 +61,8 @@ struct State {
     positions: Positions,
     /// Ends the reader that counts.
     stop: Arc<AtomicBool>,
+    /// Whether there has been a reader.
+    is_read: bool,
     is_closed: bool,
 }
 
@@ -72,6 +74,7 @@ impl Gateway {
             state: Mutex::new(State {
                 positions,
                 stop: Arc::default(),
+                is_read: false,
                 is_closed: false,
             }),
         }
@@ -81,6 +84,7 @@ impl Gateway {
     pub(super) fn subscribe(self: &Arc<Self>) -> Subscriber {
         let (sender, batches) = mpsc::channel(READ_AHEAD);
         let mut state = lock(&self.state);
+        state.is_read = true;
         state.stop.store(true, Ordering::Release);
         let stop = Arc::<AtomicBool>::default();
         state.stop = Arc::clone(&stop);
@@ -105,6 +109,12 @@ impl Gateway {
             stop,
             handed: Positions::new(),
         }
+    }
+
+    /// Returns before which offsets everything was dealt with; `None` where nobody reads.
+    pub(super) fn positions(&self) -> Option<Positions> {
+        let state = lock(&self.state);
+        state.is_read.then(|| state.positions.clone())
     }
 
     /// Ends the reader's stream after what lies in it.

@@ -1,6 +1,7 @@
-//! Looks every second whether the brokers answer, and counts how far behind the workers are.
+//! Looks every second whether the brokers answer, and counts how far behind the readers are.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Weak, atomic::Ordering},
     thread,
     time::{Duration, Instant},
@@ -8,8 +9,11 @@ use std::{
 
 use rdkafka::Offset;
 
-use super::{Inner, lock};
-use crate::message_log::{LogError, Topic};
+use super::{Inner, gateway::Positions, lock};
+use crate::{
+    message_log::{LogError, Topic},
+    metrics::Lag,
+};
 
 /// How often the brokers are asked.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -84,7 +88,7 @@ impl Watch {
             .lag_counted
             .is_none_or(|counted| counted.elapsed() >= LAG_INTERVAL);
         let is_reachable = inner.is_reachable.load(Ordering::Acquire);
-        if !is_due || !is_reachable || inner.lock_worker().is_none() {
+        if !is_due || !is_reachable {
             return;
         }
         self.lag_counted = Some(Instant::now());
@@ -95,20 +99,51 @@ impl Watch {
     }
 }
 
-fn lag(inner: &Inner) -> Result<Vec<(u32, u64)>, LogError> {
+/// Of what this process reads: what the group has not committed, what the slices have not taken.
+fn lag(inner: &Inner) -> Result<Vec<Lag>, LogError> {
+    let mut found = Vec::new();
+    if inner.lock_worker().is_some() {
+        found.extend(worker_lag(inner)?);
+    }
+    if let Some(positions) = inner.gateway.positions() {
+        found.extend(gateway_lag(inner, positions)?);
+    }
+    found.sort_unstable_by_key(|lag| (lag.topic.name(), lag.partition));
+    Ok(found)
+}
+
+fn worker_lag(inner: &Inner) -> Result<Vec<Lag>, LogError> {
     let count = inner.partitions.load(Ordering::Acquire);
     let (queries, topic) = (&inner.queries, Topic::Messages);
     let ends = queries.offsets(topic, 0..count, Offset::End)?;
     let firsts = queries.offsets(topic, 0..count, Offset::Beginning)?;
     let committed = queries.committed(0..count)?;
-    let mut lag: Vec<(u32, u64)> = ends
-        .into_iter()
-        .map(|(partition, end)| {
-            let committed = committed.get(&partition).or(firsts.get(&partition));
-            let committed = committed.copied().unwrap_or(0);
-            (partition, end.saturating_sub(committed))
-        })
-        .collect();
-    lag.sort_unstable();
-    Ok(lag)
+    let lag = ends.into_iter().map(|(partition, end)| {
+        let committed = committed.get(&partition).or(firsts.get(&partition));
+        Lag {
+            topic,
+            partition,
+            records: end.saturating_sub(committed.copied().unwrap_or(0)),
+        }
+    });
+    Ok(lag.collect())
+}
+
+fn gateway_lag(inner: &Inner, positions: Positions) -> Result<Vec<Lag>, LogError> {
+    let topic = Topic::Persisted;
+    let read = positions.into_iter();
+    let read =
+        read.filter_map(|((of, partition), next)| (of == topic).then_some((partition, next)));
+    let read: HashMap<u32, u64> = read.collect();
+    let ends = inner
+        .queries
+        .offsets(topic, read.keys().copied(), Offset::End)?;
+    let lag = read.into_iter().map(|(partition, next)| Lag {
+        topic,
+        partition,
+        records: ends
+            .get(&partition)
+            .map_or(0, |end| end.saturating_sub(next)),
+    });
+    Ok(lag.collect())
 }

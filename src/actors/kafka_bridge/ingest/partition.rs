@@ -1,6 +1,8 @@
 //! The work on one partition: its batches are stored one after the other, published while the next
 //! is stored, and committed in their order once everything before is published.
 
+use std::time::Instant;
+
 use backon::Retryable;
 use fail::fail_point;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
@@ -14,7 +16,7 @@ use super::{
 use crate::{
     actors::persistor::PersistBatch,
     message_log::{Assignment, PartitionReader, Record},
-    metrics::{self, ActorKind},
+    metrics,
     store::{IngestError, Ingested, RecordOutcome, StoreError},
 };
 
@@ -99,9 +101,12 @@ impl Partition {
         match self.persist(&records).await? {
             Ingested::Done(outcomes) => {
                 fail_point!("kafka-bridge-publish");
-                let published = self.publish_all(&records, outcomes);
-                self.publishing
-                    .push_back(published.map(move |()| next).boxed());
+                let began = Instant::now();
+                let published = self.publish_all(&records, outcomes).map(move |()| {
+                    metrics::get().publish.record(began.elapsed());
+                    next
+                });
+                self.publishing.push_back(published.boxed());
                 Ok(true)
             }
             Ingested::Behind { next } if next < self.first => Err(Stop::Removed {
@@ -121,7 +126,6 @@ impl Partition {
         let persistors = &self.ingest.persistors;
         let persistor = &persistors[self.number as usize % persistors.len()];
         let attempt = || async {
-            metrics::get().actor(ActorKind::Persistor).sent();
             let answer = persistor.get().send(PersistBatch {
                 log_id: self.ingest.log.id(),
                 partition: self.number,
