@@ -3,6 +3,7 @@
 //! No label carries a user, a room or a socket. Durations are in seconds.
 
 mod actors;
+mod labels;
 mod table;
 
 use std::{sync::OnceLock, time::Duration};
@@ -11,10 +12,14 @@ use ::metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use actors::{ActorFigures, ActorKind, ActorTotals, Handling};
+pub use labels::{FRAMES_IN, LoginOutcome, Transport};
 pub use table::{Dynamic, Family, Kind as MetricKind, Row};
 
 use self::{
-    actors::Outcome,
+    labels::{
+        STATUS_CLASSES, actors, actors_by_outcome, close_codes, codes, frames_in, frames_out,
+        status_classes, transports,
+    },
     table::{Metric, Series},
 };
 use crate::{
@@ -135,113 +140,6 @@ table! {
     actor_restarts: Family<Counter> = "roomcast_actor_restarts_total" by ["actor"] of actors();
     /// 1, with the version that runs.
     build_info: Dynamic = "roomcast_build_info" by ["version"];
-}
-
-// ------------------------------------------------------------- labels' values
-
-/// Events that clients send, in the order of [`Metrics::frames_in`].
-pub const FRAMES_IN: [&str; 10] = [
-    "authenticate",
-    "joinRoom",
-    "leaveRoom",
-    "sendMessage",
-    "heartbeat",
-    "typing",
-    "markRead",
-    "ping",
-    "pong",
-    "bad",
-];
-
-const CLOSE_CODES: [CloseCode; 12] = [
-    CloseCode::Normal,
-    CloseCode::ProtocolError,
-    CloseCode::Unsupported,
-    CloseCode::InvalidText,
-    CloseCode::TooBig,
-    CloseCode::ServerError,
-    CloseCode::Restart,
-    CloseCode::BadFrames,
-    CloseCode::Unauthenticated,
-    CloseCode::HeartbeatTimeout,
-    CloseCode::TooMany,
-    CloseCode::TooSlow,
-];
-
-/// How a socket speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    WebSocket,
-    SocketIo,
-}
-
-/// What became of a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoginOutcome {
-    Succeeded,
-    /// Wrong address or password.
-    Refused,
-    /// Too many failures before it.
-    Limited,
-    /// The store is away, or too many wait for bcrypt.
-    Unavailable,
-}
-
-impl LoginOutcome {
-    /// Names the outcome of a login that failed.
-    #[must_use]
-    pub fn of(code: Code) -> Self {
-        match code {
-            Code::RateLimited => Self::Limited,
-            Code::Unavailable | Code::Internal => Self::Unavailable,
-            _ => Self::Refused,
-        }
-    }
-
-    fn series() -> Series {
-        ones(["succeeded", "refused", "limited", "unavailable"])
-    }
-}
-
-const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-
-/// Series of one label.
-fn ones(values: impl IntoIterator<Item = impl Into<String>>) -> Series {
-    values.into_iter().map(|value| vec![value.into()]).collect()
-}
-
-fn codes() -> Series {
-    ones(Code::ALL.iter().map(|code| code.as_str()))
-}
-
-fn close_codes() -> Series {
-    ones(CLOSE_CODES.iter().map(|code| code.number().to_string()))
-}
-
-fn transports() -> Series {
-    ones(["websocket", "socketio"])
-}
-
-fn frames_in() -> Series {
-    ones(FRAMES_IN)
-}
-
-fn frames_out() -> Series {
-    ones(Kind::ALL.iter().map(|kind| kind.name()))
-}
-
-fn status_classes() -> Series {
-    ones(STATUS_CLASSES)
-}
-
-fn actors() -> Series {
-    ones(ActorKind::ALL.iter().map(|kind| kind.name()))
-}
-
-fn actors_by_outcome() -> Series {
-    let pair = |kind: ActorKind, outcome: Outcome| vec![kind.name().into(), outcome.name().into()];
-    let outcomes = |kind| Outcome::ALL.map(|outcome| pair(kind, outcome));
-    ActorKind::ALL.into_iter().flat_map(outcomes).collect()
 }
 
 // -------------------------------------------------------------------- counting
@@ -398,7 +296,7 @@ pub fn render(handle: &PrometheusHandle) -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use super::*;
+    use super::{actors::Outcome, *};
 
     #[test]
     fn a_name_is_in_the_table_once_and_says_its_unit() {
