@@ -79,14 +79,14 @@ impl Parts {
     async fn check(health: &Health) -> Self {
         let redis = async {
             match &health.presence {
-                Some(presence) => Some(in_time(presence.is_healthy()).await),
+                Some(presence) => Some(within(DEADLINE, presence.is_healthy()).await),
                 None => None,
             }
         };
         let (database, redis, kafka) = join3(
-            in_time(health.store.is_healthy()),
+            within(DEADLINE, health.store.is_healthy()),
             redis,
-            in_time(health.bridge.is_healthy()),
+            within(DEADLINE, health.bridge.is_healthy()),
         )
         .await;
         Self {
@@ -143,8 +143,8 @@ impl Parts {
 }
 
 /// Who does not answer in time is down.
-async fn in_time(asked: impl Future<Output = bool>) -> bool {
-    timeout(DEADLINE, asked).await.unwrap_or(false)
+async fn within(deadline: Duration, asked: impl Future<Output = bool>) -> bool {
+    timeout(deadline, asked).await.unwrap_or(false)
 }
 
 async fn health(health: Data<Health>) -> HttpResponse {
@@ -161,4 +161,61 @@ async fn ready(health: Data<Health>) -> HttpResponse {
         return problem::answer(&ApiError::unavailable("the server restarts"));
     }
     Parts::check(&health).await.readiness()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn each_part_that_is_down_shows_and_presence_does_not_count() {
+        let check = |[database, redis, kafka]: [bool; 3], health: u16, ready: u16| {
+            let parts = Parts {
+                database,
+                redis: Some(redis),
+                kafka,
+            };
+            assert_eq!(parts.answer().status(), health);
+            assert_eq!(parts.readiness().status(), ready);
+        };
+        check([true, true, true], 200, 200);
+        check([true, false, true], 503, 200);
+        check([false, true, true], 503, 503);
+        check([true, true, false], 503, 503);
+        check([false, false, false], 503, 503);
+    }
+
+    #[test]
+    fn a_report_is_of_the_shape_that_probes_know() {
+        let report = |parts: &Parts| serde_json::to_value(parts.report()).expect("JSON");
+        let (up, down) = (json!({ "status": "up" }), json!({ "status": "down" }));
+        let gateway = Parts {
+            database: true,
+            redis: Some(false),
+            kafka: true,
+        };
+        let expected: Value = json!({
+            "status": "error",
+            "info": { "database": up, "kafka": up },
+            "error": { "redis": down },
+            "details": { "database": up, "kafka": up, "redis": down },
+        });
+        assert_eq!(report(&gateway), expected);
+        let worker = Parts {
+            redis: None,
+            ..gateway
+        };
+        let parts = json!({ "database": up, "kafka": up });
+        let expected = json!({ "status": "ok", "info": parts, "error": {}, "details": parts });
+        assert_eq!(report(&worker), expected);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_in_time_is_down() {
+        assert!(within(DEADLINE, async { true }).await);
+        assert!(!within(DEADLINE, async { false }).await);
+        assert!(!within(Duration::ZERO, std::future::pending()).await);
+    }
 }
