@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse,
+    Error, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
@@ -47,7 +47,6 @@ pub async fn finish<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
     let began = Instant::now();
     let trace = Trace::of(request.headers());
-    request.extensions_mut().insert(trace.clone());
     let line = format!(
         "{} {}",
         request.method(),

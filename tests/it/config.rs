@@ -256,7 +256,6 @@ fn what_this_version_lacks_checks_its_arguments_first() {
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(output.stdout.is_empty());
     };
-    check(Cli::new(), &["top"]);
     check(Cli::new(), &["openapi"]);
     check(Cli::new(), &["asyncapi"]);
 }

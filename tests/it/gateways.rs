@@ -7,6 +7,7 @@ mod dead_letters;
 mod dying;
 mod starting;
 mod talking;
+mod traces;
 
 use std::sync::Arc;
 
