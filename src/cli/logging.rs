@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn a_line_of_json_is_one_object_whatever_is_in_it() {
         let fields = [
-            ("count", 3.to_value()),
-            ("error", "a\n\"b\"".to_value()),
-            ("level", "x".to_value()),
+            ("count", Value::from(3)),
+            ("error", Value::from("a\n\"b\"")),
+            ("level", Value::from("x")),
         ];
         let line = json_line(
             Timestamp::from_unix_ms(0).expect("a moment"),

@@ -125,7 +125,6 @@ async fn release(server: &TestServer, canaries: &Canaries) -> (String, Vec<Strin
     let wrong = json!({ "email": [email], "password": { "is": password } });
     post(&somebody, "/auth/login", wrong, 400).await;
     let granted = post(&somebody, "/auth/login", account, 200).await;
-    let granted: Value = serde_json::from_str(&granted).expect("JSON");
     let token = granted["accessToken"].as_str().expect("a token").to_owned();
     let ada = somebody.with_token(&token);
     let room = ada.room("room").await;
