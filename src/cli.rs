@@ -64,9 +64,9 @@ enum Command {
     Dlq(dlq::DlqArgs),
     /// Put load on servers and verify what arrives
     Bench(bench::BenchArgs),
-    /// Print the OpenAPI document of the REST API
+    /// Print the OpenAPI 3.1 document of the REST API (served at /openapi.json, shown at /docs)
     Openapi,
-    /// Print the AsyncAPI document of the WebSocket protocol
+    /// Print the AsyncAPI 3.0 document of the WebSocket (served at /asyncapi.json, shown at /docs)
     Asyncapi,
 }
 

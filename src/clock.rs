@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::store::sql_types::Timestamptz;
+use crate::{specifications::schemas, store::sql_types::Timestamptz};
 
 /// A moment in UTC, cut to milliseconds so that what is stored is what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
@@ -89,6 +89,8 @@ impl<'de> Deserialize<'de> for Timestamp {
         Ok(moment.to_utc().into())
     }
 }
+
+schemas::described!(Timestamp, schemas::timestamp());
 
 #[cfg(test)]
 mod tests {

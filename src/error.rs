@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::specifications::schemas;
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal, $title:literal;)+) => {
+    ($(#[doc = $doc:literal] $variant:ident = $name:literal, $status:literal, $title:literal;)+) => {
         /// A stable code: what a program may branch on.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
-            $($(#[$doc])* $variant,)+
+            $(#[doc = $doc] $variant,)+
         }
 
         impl Code {
@@ -26,6 +29,12 @@ macro_rules! codes {
             #[must_use]
             pub fn status(self) -> u16 {
                 match self { $(Self::$variant => $status,)+ }
+            }
+
+            /// Returns what it means, in a sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $doc.trim_ascii(),)+ }
             }
 
             /// Returns the title: the same words for every occurrence.
@@ -111,10 +120,21 @@ impl Code {
     }
 }
 
+schemas::described!(
+    Code as "ErrorCode",
+    schemas::one_of(
+        "A stable code: what a program may branch on.",
+        Code::ALL.iter().map(|code| code.as_str())
+    )
+);
+
 /// One value that breaks a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
+    /// The path of the value (`visibility`, `data[0].x`), empty for the whole.
+    #[schema(examples("displayName"))]
     pub path: String,
+    #[schema(examples("must be 1 to 100 characters long"))]
     pub message: String,
 }
 

@@ -24,6 +24,7 @@ mod rooms;
 mod rules;
 mod socket;
 mod socket_io;
+mod specifications;
 mod upgrade;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,9 +36,11 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use ipnet::IpNet;
+use utoipa::{OpenApi as _, openapi::OpenApi};
 
 pub use listener::serve;
 pub use middleware::{bound, finish};
+pub(crate) use problem::{PROBLEM_JSON, Problem};
 
 use crate::{
     config::HttpConfig,
@@ -61,10 +64,29 @@ pub fn configure(config: &mut ServiceConfig) {
     invites::configure(config);
     messages::configure(config);
     health::configure(config);
+    specifications::configure(config);
     demo::configure(config);
     socket::configure(config);
     socket_io::configure(config);
     page::configure(config);
+}
+
+/// Returns what every route is called, takes and answers.
+pub(crate) fn describe() -> OpenApi {
+    [
+        accounts::Described::openapi(),
+        rooms::Described::openapi(),
+        members::Described::openapi(),
+        invites::Described::openapi(),
+        messages::Described::openapi(),
+        socket::Described::openapi(),
+        health::Described::openapi(),
+        specifications::Described::openapi(),
+        page::Described::openapi(),
+        demo::Described::openapi(),
+    ]
+    .into_iter()
+    .fold(OpenApi::default(), OpenApi::merge_from)
 }
 
 /// Allows the configured origins to read answers; none means the same origin only.

@@ -5,9 +5,10 @@ use std::{fmt, str::FromStr};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use ulid::Ulid;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::store::sql_types;
+use crate::{json, specifications::schemas, store::sql_types};
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,8 +29,8 @@ fn parse_uuid(text: &str) -> Result<Uuid, ParseIdError> {
 }
 
 macro_rules! uuid_id {
-    ($($(#[$doc:meta])* $name:ident;)+) => {$(
-        $(#[$doc])*
+    ($(#[doc = $doc:literal] $name:ident;)+) => {$(
+        #[doc = $doc]
         ///
         /// Reads the hyphenated form in either case, writes it in lower case.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
@@ -76,6 +77,8 @@ macro_rules! uuid_id {
                 text.parse().map_err(de::Error::custom)
             }
         }
+
+        schemas::described!($name, schemas::uuid($doc));
     )+};
 }
 
@@ -145,6 +148,11 @@ impl<'de> Deserialize<'de> for MessageId {
     }
 }
 
+schemas::described!(
+    MessageId,
+    schemas::ulid("The id of a stored message: a ULID, in the order of `seq` within its room.")
+);
+
 /// The place of a message in its room: 1, 2, 3, … without a gap; 0 is before the first.
 #[derive(
     Debug,
@@ -160,10 +168,12 @@ impl<'de> Deserialize<'de> for MessageId {
     Deserialize,
     AsExpression,
     FromSqlRow,
+    ToSchema,
 )]
+#[schema(examples(17))]
 #[serde(transparent)]
 #[diesel(sql_type = sql_types::BigInt)]
-pub struct Seq(pub u64);
+pub struct Seq(#[serde(deserialize_with = "json::whole")] pub u64);
 
 impl Seq {
     /// Before the first message of a room.

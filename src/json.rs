@@ -1,7 +1,12 @@
 //! JSON of clients, read with the place and in plain words of what is wrong with it.
 
-use serde::Deserialize;
-use serde_json::{Deserializer, Value};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Unexpected, Visitor},
+};
+use serde_json::Value;
 
 use crate::error::FieldError;
 
@@ -26,13 +31,60 @@ pub fn read_object<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Fault
             Err(error) => Fault::Syntax(error.to_string()),
         });
     }
-    let mut json = Deserializer::from_slice(text);
+    let mut json = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         judge(text, &path, error.inner())
     })?;
     json.end().map_err(|error| judge(text, "", &error))?;
     Ok(value)
+}
+
+/// Reads a whole number as JSON schemas know it: `7.0` is one.
+///
+/// # Errors
+/// For every other value.
+pub fn whole<'de, D: Deserializer<'de>>(json: D) -> Result<u64, D::Error> {
+    json.deserialize_u64(WholeNumber)
+}
+
+/// As [`whole`], for a number that may be null.
+///
+/// # Errors
+/// For every other value.
+pub fn optional_whole<'de, D: Deserializer<'de>>(json: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Whole(#[serde(deserialize_with = "whole")] u64);
+    let number = Option::<Whole>::deserialize(json)?;
+    Ok(number.map(|number| number.0))
+}
+
+struct WholeNumber;
+
+impl Visitor<'_> for WholeNumber {
+    type Value = u64;
+
+    /// As serde itself says it, for [`in_words`].
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("u64")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<u64, E> {
+        Ok(number)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<u64, E> {
+        u64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<u64, E> {
+        // Beyond, a float does not tell whole numbers apart.
+        const MOST: f64 = 9_007_199_254_740_992.0;
+        match number.fract() == 0.0 && (0.0..=MOST).contains(&number) {
+            true => Ok(number as u64),
+            false => Err(E::invalid_value(Unexpected::Float(number), &self)),
+        }
+    }
 }
 
 /// `serde_json` calls some values of a wrong type a mistake of syntax: what is JSON decides.
@@ -165,6 +217,29 @@ mod tests {
         let whole = "must be a whole number, not negative";
         check(&with(r#""count":-1"#), "count", whole);
         check(&with(r#""count":"1""#), "count", whole);
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_float() {
+        #[derive(Debug, Deserialize)]
+        struct Counted {
+            #[serde(deserialize_with = "whole")]
+            count: u64,
+            #[serde(default, deserialize_with = "optional_whole")]
+            more: Option<u64>,
+        }
+        let read = |count: &str| {
+            let text = format!(r#"{{"count":{count},"more":{count}}}"#);
+            let counted = read_object::<Counted>(text.as_bytes()).ok()?;
+            assert_eq!(counted.more, Some(counted.count));
+            Some(counted.count)
+        };
+        for (text, number) in [("7", 7), ("7.0", 7), ("7e2", 700), ("0.0", 0)] {
+            assert_eq!(read(text), Some(number), "{text}");
+        }
+        for text in ["7.5", "-1", "-1.0", "1e300", "\"7\"", "true"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

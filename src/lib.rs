@@ -27,6 +27,7 @@ pub mod protocol;
 #[cfg(test)]
 mod real_service;
 pub mod server;
+pub mod specifications;
 pub mod store;
 pub mod trace;
 pub mod transport;

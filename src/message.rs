@@ -2,6 +2,7 @@
 
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     clock::Timestamp,
@@ -16,7 +17,17 @@ pub const RECORD_VERSION: u32 = 1;
 
 /// What a message's content is. Clients send `TEXT` and `IMAGE`; `SYSTEM` is the server's.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, AsExpression, FromSqlRow,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    AsExpression,
+    FromSqlRow,
+    ToSchema,
 )]
 #[serde(rename_all = "UPPERCASE")]
 #[diesel(sql_type = Text)]

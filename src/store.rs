@@ -24,6 +24,7 @@ pub use failure::{IngestError, OpenError, StoreError};
 
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     clock::Timestamp,
@@ -80,7 +81,17 @@ pub struct NewUser {
 
 /// Who may find and join a room.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, AsExpression, FromSqlRow,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    AsExpression,
+    FromSqlRow,
+    ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 #[diesel(sql_type = Text)]
@@ -91,7 +102,9 @@ pub enum Visibility {
 }
 
 /// What a member may do: an owner everything, an admin invite and kick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 #[diesel(sql_type = Text)]
 pub enum Role {

@@ -1,11 +1,12 @@
 //! `roomcast openapi` and `roomcast asyncapi`: the two specifications.
 
-use super::failure::Failure;
+use super::failure::{Failure, print_line};
+use crate::specifications;
 
 pub(super) fn openapi() -> Result<(), Failure> {
-    Err(Failure::NotYet("openapi"))
+    print_line(&format!("{:#}", specifications::openapi()))
 }
 
 pub(super) fn asyncapi() -> Result<(), Failure> {
-    Err(Failure::NotYet("asyncapi"))
+    print_line(&format!("{:#}", specifications::asyncapi()))
 }

@@ -8,6 +8,7 @@ use actix_web::{
 };
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
 use super::{
     body::Body,
@@ -23,6 +24,10 @@ use crate::{
     gateway::{Gateway, OrUnavailable},
     ids::{LoginId, UserId},
     metrics::{self, LoginOutcome},
+    specifications::{
+        refusals::{self, BODY, TOKEN},
+        schemas,
+    },
     store::{NewUser, User},
 };
 
@@ -69,14 +74,22 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 
 // ------------------------------------------------------------------- shapes
 
-#[derive(Deserialize, Validate)]
+#[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
+#[schema(examples(json!({
+    "email": "alice@example.com", "password": "correct horse battery", "displayName": "Alice",
+})))]
 struct Registration {
+    /// At most 254 bytes. Kept in lower case.
+    #[schema(required = true, format = "email", max_length = 254)]
     #[garde(email, custom(bytes(0..=MAX_EMAIL_BYTES)))]
     email: String,
+    /// 8 to 71 bytes of UTF-8, which are as many characters where they are ASCII. No U+0000.
+    #[schema(required = true, format = Password, min_length = 8, max_length = 71, pattern = "^[^\\u0000]*$")]
     #[garde(custom(bytes(MIN_PASSWORD_BYTES..=MAX_PASSWORD_BYTES)), custom(no_nul))]
     password: String,
+    /// The part of the address before the @ unless given. No U+0000.
+    #[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")]
     #[garde(
         rename("displayName"),
         inner(custom(chars(1..=MAX_NAME_CHARS)), custom(no_nul))
@@ -84,21 +97,29 @@ struct Registration {
     display_name: Option<String>,
 }
 
-#[derive(Default, Deserialize, Validate)]
+#[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(default)]
+#[schema(examples(json!({ "email": "alice@example.com", "password": "correct horse battery" })))]
 struct Credentials {
     // Judged by comparison alone: a rule here would tell who has an account.
+    /// Capitals and small letters are the same.
+    #[schema(required = true)]
     #[garde(skip)]
     email: String,
+    #[schema(required = true, format = Password)]
     #[garde(skip)]
     password: String,
 }
 
-#[derive(Default, Deserialize, Validate)]
+#[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(default)]
+#[schema(examples(json!({ "current": "correct horse battery", "new": "staple and some more" })))]
 struct PasswordChange {
+    #[schema(required = true, format = Password)]
     #[garde(skip)]
     current: String,
+    /// 8 to 71 bytes of UTF-8, which are as many characters where they are ASCII. No U+0000.
+    #[schema(required = true, format = Password, min_length = 8, max_length = 71, pattern = "^[^\\u0000]*$")]
     #[garde(custom(bytes(MIN_PASSWORD_BYTES..=MAX_PASSWORD_BYTES)), custom(no_nul))]
     new: String,
 }
@@ -110,24 +131,32 @@ pub(super) fn no_nul(text: &str, (): &()) -> garde::Result {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Account {
     id: UserId,
+    /// In lower case.
+    #[schema(examples("alice@example.com"))]
     email: String,
+    #[schema(examples("Alice"))]
     display_name: String,
+    /// Not in the answer to a registration.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<Timestamp>,
 }
 
 /// A token as a client gets it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Grant {
-    access_token: String,
-    token_type: &'static str,
+    /// A JWT, signed with HS256.
+    #[schema(examples("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI…"))]
+    pub(super) access_token: String,
+    #[schema(schema_with = schemas::bearer)]
+    pub(super) token_type: &'static str,
     /// In seconds.
-    expires_in: u64,
+    #[schema(examples(86400))]
+    pub(super) expires_in: u64,
 }
 
 impl From<IssuedToken> for Grant {
@@ -142,6 +171,27 @@ impl From<IssuedToken> for Grant {
 
 // ----------------------------------------------------------------- handlers
 
+#[derive(OpenApi)]
+#[openapi(paths(register, log_in, refresh, log_out, change_password, me))]
+pub(super) struct Described;
+
+refusals::refusals! {
+    RegisterRefusals: BODY, &[Code::EmailTaken];
+    LogInRefusals: BODY, &[Code::InvalidCredentials, Code::RateLimited];
+    PasswordRefusals: TOKEN, BODY, &[Code::InvalidCredentials, Code::RateLimited];
+    CallerRefusals: TOKEN;
+}
+
+/// Make an account
+///
+/// Of two requests that race for an address, exactly one gets 201.
+#[utoipa::path(
+    post,
+    path = "/auth/register",
+    tag = "Accounts",
+    request_body = Registration,
+    responses((status = 201, description = "The account.", body = Account), RegisterRefusals),
+)]
 async fn register(
     gateway: Data<Gateway>,
     Body(registration): Body<Registration>,
@@ -168,6 +218,19 @@ async fn register(
     }))
 }
 
+/// Log in
+///
+/// The answer, and the time it takes, is the same for an unknown address and a wrong password.
+/// Too many failures of an account, or from an address, are 429; only failures count. Too many
+/// logins at once are 503.
+#[utoipa::path(
+    post,
+    path = "/auth/login",
+    operation_id = "logIn",
+    tag = "Accounts",
+    request_body = Credentials,
+    responses((status = 200, description = "A token.", body = Grant), LogInRefusals),
+)]
 async fn log_in(
     gateway: Data<Gateway>,
     request: HttpRequest,
@@ -208,6 +271,17 @@ async fn judge_login(
     user.ok_or_else(|| wrong_credentials(attempt))
 }
 
+/// Get a newer token
+///
+/// The old one lives on until it expires. A login and all its refreshes are one session: a logout
+/// with any of them ends it.
+#[utoipa::path(
+    post,
+    path = "/auth/refresh",
+    tag = "Accounts",
+    responses((status = 200, description = "A token.", body = Grant), CallerRefusals),
+    security(("bearer" = [])),
+)]
 async fn refresh(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -217,6 +291,18 @@ async fn refresh(
     Ok(grant(&gateway, &user, identity.login_id))
 }
 
+/// Log out
+///
+/// Every token of this login is refused from then on, and the sockets that use one close with
+/// 4401. Other logins of the user live on.
+#[utoipa::path(
+    post,
+    path = "/auth/logout",
+    operation_id = "logOut",
+    tag = "Accounts",
+    responses((status = 204, description = "Logged out."), CallerRefusals),
+    security(("bearer" = [])),
+)]
 async fn log_out(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -238,6 +324,18 @@ async fn log_out(
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Change my password
+///
+/// Every other token of the user is revoked. A wrong `current` counts as a failed login.
+#[utoipa::path(
+    post,
+    path = "/me/password",
+    operation_id = "changePassword",
+    tag = "Accounts",
+    request_body = PasswordChange,
+    responses((status = 204, description = "Changed."), PasswordRefusals),
+    security(("bearer" = [])),
+)]
 async fn change_password(
     gateway: Data<Gateway>,
     request: HttpRequest,
@@ -281,6 +379,14 @@ async fn change_password(
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Who am I?
+#[utoipa::path(
+    get,
+    path = "/me",
+    tag = "Accounts",
+    responses((status = 200, description = "The account.", body = Account), CallerRefusals),
+    security(("bearer" = [])),
+)]
 async fn me(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -321,4 +427,22 @@ fn wrong_credentials(attempt: Attempt) -> ApiError {
     attempt.failed();
     metrics::get().login_failures.increment(1);
     ApiError::new(Code::InvalidCredentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schemas_tell_the_rules() {
+        let check = |said: Option<u64>, rule: usize| assert_eq!(said, Some(rule as u64));
+        let registration = schemas::said_of::<Registration>;
+        check(registration("email", "maxLength"), MAX_EMAIL_BYTES);
+        check(registration("password", "minLength"), MIN_PASSWORD_BYTES);
+        check(registration("password", "maxLength"), MAX_PASSWORD_BYTES);
+        check(registration("displayName", "maxLength"), MAX_NAME_CHARS);
+        let change = schemas::said_of::<PasswordChange>;
+        check(change("new", "minLength"), MIN_PASSWORD_BYTES);
+        check(change("new", "maxLength"), MAX_PASSWORD_BYTES);
+    }
 }

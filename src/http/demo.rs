@@ -13,12 +13,17 @@ use actix_web::{
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
+use utoipa::{OpenApi, ToSchema};
 
 use super::{accounts::Grant, body::OptionalBody, only, origin, page, read};
 use crate::{
     error::{ApiError, Code},
     gateway::{Gateway, OrUnavailable},
     ids::{LoginId, RoomId, UserId},
+    specifications::{
+        refusals::{self, BODY},
+        schemas,
+    },
     store::{Joined, NewUser, Store, StoreError, User, Visibility},
 };
 
@@ -46,26 +51,31 @@ struct Cast {
     users: [User; 2],
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = DemoUser)]
 enum Who {
     Alice,
     Bob,
 }
 
 /// Without a user, sessions go to the two in turn.
-#[derive(Default, Deserialize, Validate)]
-#[serde(default)]
+#[derive(Default, Deserialize, Validate, ToSchema)]
+#[schema(as = NewDemoSession)]
 struct NewSession {
     #[garde(skip)]
     user: Option<Who>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DemoSession)]
 struct SessionView {
-    #[serde(flatten)]
-    grant: Grant,
+    access_token: String,
+    #[schema(schema_with = schemas::bearer)]
+    token_type: &'static str,
+    /// In seconds.
+    expires_in: u64,
     user_id: UserId,
     display_name: String,
     room_id: RoomId,
@@ -85,11 +95,46 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         );
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(show, begin))]
+pub(super) struct Described;
+
+refusals::refusals! {
+    ShowRefusals: &[Code::NotFound];
+    BeginRefusals: BODY, &[Code::NotFound];
+}
+
+/// The demo's page
+///
+/// In `dev` alone, for a loopback peer and a loopback `Host`; elsewhere it does not exist.
+#[utoipa::path(
+    get,
+    path = "/demo",
+    operation_id = "showDemo",
+    tag = "Pages",
+    responses(
+        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (status = 304, description = "The page that the browser has is the newest."),
+        ShowRefusals,
+    ),
+)]
 async fn show(gateway: Data<Gateway>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     find(&gateway, &request)?;
     page::file("demo.html", &request)
 }
 
+/// Become a demo user
+///
+/// In `dev` alone, for a loopback peer and a loopback `Host`, and not for a page of another origin;
+/// elsewhere it does not exist. Without a user, sessions go to the two in turn.
+#[utoipa::path(
+    post,
+    path = "/demo/session",
+    operation_id = "beginDemoSession",
+    tag = "Pages",
+    request_body = Option<NewSession>,
+    responses((status = 201, description = "A token.", body = SessionView), BeginRefusals),
+)]
 async fn begin(
     gateway: Data<Gateway>,
     request: HttpRequest,
@@ -110,8 +155,11 @@ async fn begin(
     let user = &cast.users[at];
     let tokens = &gateway.tokens;
     let issued = tokens.issue(user, LoginId::random(), tokens.expires_in());
+    let grant = Grant::from(issued);
     Ok(HttpResponse::Created().json(SessionView {
-        grant: issued.into(),
+        access_token: grant.access_token,
+        token_type: grant.token_type,
+        expires_in: grant.expires_in,
         user_id: user.id,
         display_name: user.display_name.clone(),
         room_id: cast.room_id,

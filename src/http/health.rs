@@ -9,12 +9,18 @@ use actix_web::{
 use futures_util::future::join3;
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::{OpenApi, ToSchema};
 
-use super::{only, problem, read};
+use super::{
+    only,
+    problem::{self, Problem},
+    read,
+};
 use crate::{
     actors::{kafka_bridge::BridgeHandle, presence::PresenceHandle},
     drain::Drain,
     error::ApiError,
+    specifications::refusals,
     store::Store,
 };
 
@@ -52,17 +58,35 @@ pub struct Health {
     pub drain: Drain,
 }
 
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[schema(as = HealthStatus)]
 struct Part {
+    /// `up` or `down`; `ok` for the process as a whole.
+    #[schema(pattern = "^(up|down|ok)$", examples("up"))]
     status: &'static str,
 }
 
 /// The shape that existing probes of the original read.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HealthReport, examples(json!({
+    "status": "error",
+    "info": { "database": { "status": "up" }, "kafka": { "status": "up" } },
+    "error": { "redis": { "status": "down" } },
+    "details": {
+        "database": { "status": "up" },
+        "redis": { "status": "down" },
+        "kafka": { "status": "up" },
+    },
+})))]
 struct Report {
+    /// `ok` or `error`.
+    #[schema(pattern = "^(ok|error)$", examples("ok"))]
     status: &'static str,
+    /// The parts that are up: `database`, `redis`, `kafka`.
     info: BTreeMap<&'static str, Part>,
+    /// The parts that are down.
     error: BTreeMap<&'static str, Part>,
+    /// All of them.
     details: BTreeMap<&'static str, Part>,
 }
 
@@ -147,15 +171,65 @@ async fn within(deadline: Duration, asked: impl Future<Output = bool>) -> bool {
     timeout(deadline, asked).await.unwrap_or(false)
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(health, live, ready))]
+pub(super) struct Described;
+
+refusals::refusals! {
+    Refusals: ;
+}
+
+/// Which parts are up?
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "Health",
+    responses(
+        Refusals,
+        (
+            status = 200,
+            description = "All of them.",
+            body = Report,
+            example = json!({
+                "status": "ok",
+                "info": { "database": { "status": "up" }, "redis": { "status": "up" }, "kafka": { "status": "up" } },
+                "error": {},
+                "details": { "database": { "status": "up" }, "redis": { "status": "up" }, "kafka": { "status": "up" } },
+            }),
+        ),
+        (
+            status = 503,
+            description = "Not all of them, or no answer in time.",
+            headers(("Retry-After" = u32, description = "Come back after so many seconds.")),
+            content((Report = "application/json"), (Problem<'static> = "application/problem+json")),
+        ),
+    ),
+)]
 async fn health(health: Data<Health>) -> HttpResponse {
     Parts::check(&health).await.answer()
 }
 
+/// Does the process run?
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    tag = "Health",
+    responses((status = 200, description = "It does.", body = Part), Refusals),
+)]
 async fn live() -> HttpResponse {
     HttpResponse::Ok().json(Part { status: "ok" })
 }
 
-/// Ready means: sends can be accepted; on a worker, what the log holds is stored.
+/// May it receive traffic?
+///
+/// Ready means: sends can be accepted; on a worker, what the log holds is stored. Presence is a
+/// hint and does not count.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "Health",
+    responses((status = 200, description = "It may.", body = Part), Refusals),
+)]
 async fn ready(health: Data<Health>) -> HttpResponse {
     if health.drain.is_draining() {
         return problem::answer(&ApiError::unavailable("the server restarts"));

@@ -9,6 +9,7 @@ use actix_web::{
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use super::{
@@ -24,6 +25,8 @@ use crate::{
     error::{ApiError, Code},
     gateway::{Gateway, OrUnavailable},
     ids::RoomId,
+    json,
+    specifications::refusals::{self, BODY, ROOM, TOKEN},
     store::Joined,
 };
 
@@ -44,21 +47,52 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         .service(accepting.default_service(only("POST")));
 }
 
-#[derive(Default, Deserialize, Validate)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Default, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct NewInvite {
+    /// Seven days unless given, thirty at most.
+    #[schema(minimum = 1, maximum = 2_592_000, examples(86400))]
+    #[serde(default, deserialize_with = "json::optional_whole")]
     #[garde(rename("expiresInSeconds"), inner(range(min = 1, max = MAX_EXPIRY_S)))]
     expires_in_seconds: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Invite)]
 struct InviteView {
+    /// Told once: the server keeps its hash alone.
+    #[schema(
+        pattern = "^[0-9a-f]{64}$",
+        examples("3f0c9d5e8b7a4c1f92d6e0b35a7c84f11d2e6b90c3a58f47e6d1b2a09c8f7e35")
+    )]
     token: String,
     room_id: RoomId,
     expires_at: Timestamp,
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(create, accept))]
+pub(super) struct Described;
+
+refusals::refusals! {
+    CreateRefusals: TOKEN, BODY, ROOM, &[Code::Forbidden];
+    AcceptRefusals: TOKEN, &[Code::InviteNotFound, Code::AlreadyMember];
+}
+
+/// Invite somebody
+///
+/// For owners and admins. The token lets one user in, once. The body may be left out.
+#[utoipa::path(
+    post,
+    path = "/rooms/{roomId}/invites",
+    operation_id = "createInvite",
+    tag = "Invites",
+    params(("roomId" = RoomId, Path)),
+    request_body = Option<NewInvite>,
+    responses((status = 201, description = "The invite.", body = InviteView), CreateRefusals),
+    security(("bearer" = [])),
+)]
 async fn create(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -82,6 +116,16 @@ async fn create(
     }))
 }
 
+/// Accept an invite
+#[utoipa::path(
+    post,
+    path = "/invites/{token}/accept",
+    operation_id = "acceptInvite",
+    tag = "Invites",
+    params(("token" = String, Path, description = "From the invite.")),
+    responses((status = 201, description = "The membership.", body = MembershipView), AcceptRefusals),
+    security(("bearer" = [])),
+)]
 async fn accept(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -105,4 +149,16 @@ async fn accept(
 fn hash(token: &str) -> String {
     let digest = Sha256::digest(token.as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::specifications::schemas;
+
+    #[test]
+    fn the_schema_tells_the_rule() {
+        let said = schemas::said_of::<NewInvite>("expiresInSeconds", "maximum");
+        assert_eq!(said, Some(MAX_EXPIRY_S));
+    }
 }

@@ -6,6 +6,7 @@ use actix_web::{
 };
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
 use super::{
     body::Body,
@@ -21,6 +22,7 @@ use crate::{
     event::{Event, MembershipChange},
     gateway::{Gateway, OrUnavailable},
     ids::{MessageId, RoomId, UserId},
+    specifications::refusals::{self, BODY, ROOM, TOKEN, VALUE},
     store::{Joined, Member, MemberChange, Role},
 };
 
@@ -37,16 +39,21 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         .service(one.default_service(only("DELETE, PATCH")));
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Member)]
 struct MemberView {
     room_id: RoomId,
     user_id: UserId,
+    #[schema(examples("Alice"))]
     display_name: String,
     role: Role,
     joined_at: Timestamp,
+    /// Null while nothing was read.
+    #[schema(required = true)]
     last_read_message_id: Option<MessageId>,
-    /// `None` when presence is unknown.
+    /// Whether the user has a live socket; null when presence is unknown.
+    #[schema(required = true)]
     online: Option<bool>,
 }
 
@@ -65,19 +72,39 @@ impl MemberView {
 }
 
 /// An owner is made by leaving, never by a request.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum GivenRole {
     Admin,
     Member,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 struct RoleChange {
     #[garde(skip)]
     role: GivenRole,
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(list, kick, set_role))]
+pub(super) struct Described;
+
+refusals::refusals! {
+    ListRefusals: TOKEN, VALUE, ROOM;
+    KickRefusals: TOKEN, VALUE, ROOM, &[Code::Forbidden, Code::NotFound];
+    RoleRefusals: TOKEN, BODY, ROOM, &[Code::Forbidden, Code::NotFound];
+}
+
+/// List the members of a room
+#[utoipa::path(
+    get,
+    path = "/rooms/{roomId}/members",
+    operation_id = "listMembers",
+    tag = "Members",
+    params(("roomId" = RoomId, Path)),
+    responses((status = 200, description = "All members.", body = Vec<MemberView>), ListRefusals),
+    security(("bearer" = [])),
+)]
 async fn list(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -98,6 +125,18 @@ async fn list(
     Ok(HttpResponse::Ok().json(views))
 }
 
+/// Remove a member
+///
+/// For owners and admins; not oneself, and not the owner. As if the member left.
+#[utoipa::path(
+    delete,
+    path = "/rooms/{roomId}/members/{userId}",
+    operation_id = "removeMember",
+    tag = "Members",
+    params(("roomId" = RoomId, Path), ("userId" = UserId, Path)),
+    responses((status = 204, description = "Removed."), KickRefusals),
+    security(("bearer" = [])),
+)]
 async fn kick(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -113,6 +152,19 @@ async fn kick(
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Change a member's role
+///
+/// For the owner.
+#[utoipa::path(
+    patch,
+    path = "/rooms/{roomId}/members/{userId}",
+    operation_id = "setRole",
+    tag = "Members",
+    params(("roomId" = RoomId, Path), ("userId" = UserId, Path)),
+    request_body = RoleChange,
+    responses((status = 200, description = "The member.", body = MemberView), RoleRefusals),
+    security(("bearer" = [])),
+)]
 async fn set_role(
     gateway: Data<Gateway>,
     Caller(identity): Caller,

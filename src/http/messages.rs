@@ -1,10 +1,13 @@
 //! Messages of a room: pages of history, and sending without a socket.
 
+#![expect(unused_qualifications, reason = "what utoipa's derive writes has them")]
+
 use actix_web::{
     HttpResponse,
     web::{Data, ServiceConfig, resource},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, OpenApi};
 
 use super::{
     body::Body,
@@ -14,13 +17,14 @@ use super::{
     read,
 };
 use crate::{
-    error::ApiError,
+    error::{ApiError, Code},
     gateway::{Gateway, OrUnavailable},
-    ids::MessageId,
+    ids::{MessageId, RoomId},
     protocol::{
         client::Draft,
         server::{MessageAccepted, NewMessage},
     },
+    specifications::refusals::{self, BODY, ROOM, TOKEN, VALUE},
     store::PageCursor,
 };
 
@@ -31,10 +35,17 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(messages.default_service(only("GET, HEAD, POST")));
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct PageQuery {
+    /// The page just before this place; not together with `after`.
+    #[param(value_type = MessageId, required = false)]
     before: Option<String>,
+    /// The page just after this place; not together with `before`.
+    #[param(value_type = MessageId, required = false)]
     after: Option<String>,
+    /// Messages of a page, 50 unless given.
+    #[param(value_type = u8, required = false, minimum = 1, maximum = 100, default = 50)]
     limit: Option<String>,
 }
 
@@ -54,6 +65,36 @@ impl PageQuery {
     }
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(page, send))]
+pub(super) struct Described;
+
+refusals::refusals! {
+    PageRefusals: TOKEN, VALUE, ROOM;
+    SendRefusals: TOKEN, BODY, ROOM, &[Code::RateLimited];
+}
+
+/// Read messages
+///
+/// Always oldest first. Without a cursor, the newest page. A cursor need not be stored: it is a
+/// place in the order.
+#[utoipa::path(
+    get,
+    path = "/rooms/{roomId}/messages",
+    operation_id = "listMessages",
+    tag = "Messages",
+    params(("roomId" = RoomId, Path), PageQuery),
+    responses(
+        (
+            status = 200,
+            description = "A page of messages.",
+            body = Vec<NewMessage<'static>>,
+            headers(("X-Has-More" = bool, description = "Whether there is more in the page's own direction.")),
+        ),
+        PageRefusals,
+    ),
+    security(("bearer" = [])),
+)]
 async fn page(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -74,6 +115,21 @@ async fn page(
         .json(messages))
 }
 
+/// Send a message
+///
+/// The same path and guarantee as `sendMessage` on the WebSocket: 202 comes after the log has made
+/// the message durable. Repeat it with the same `clientMsgId` when the answer is lost; it is stored
+/// once.
+#[utoipa::path(
+    post,
+    path = "/rooms/{roomId}/messages",
+    operation_id = "sendMessage",
+    tag = "Messages",
+    params(("roomId" = RoomId, Path)),
+    request_body = Draft,
+    responses((status = 202, description = "It is durable.", body = MessageAccepted), SendRefusals),
+    security(("bearer" = [])),
+)]
 async fn send(
     gateway: Data<Gateway>,
     Caller(identity): Caller,

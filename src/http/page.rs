@@ -9,16 +9,20 @@ use actix_web::{
     web::{self, ServiceConfig, resource},
 };
 use rust_embed::{Embed, EmbeddedFile};
+use utoipa::OpenApi;
 
 use super::{only, read};
-use crate::error::{ApiError, Code};
+use crate::{
+    error::{ApiError, Code},
+    specifications::refusals,
+};
 
 #[derive(Embed)]
 #[folder = "web/"]
 struct Web;
 
 /// Pages that have routes of their own.
-const PAGES: [&str; 2] = ["index.html", "demo.html"];
+const PAGES: [&str; 3] = ["index.html", "demo.html", "docs.html"];
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config
@@ -30,6 +34,28 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         .default_service(web::to(other));
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(index))]
+pub(super) struct Described;
+
+refusals::refusals! {
+    Refusals: ;
+}
+
+/// The web client
+///
+/// The files that it loads lie beside it; `/roomcast.js` is the client library.
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "showClient",
+    tag = "Pages",
+    responses(
+        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (status = 304, description = "The page that the browser has is the newest."),
+        Refusals,
+    ),
+)]
 async fn index(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     file("index.html", &request)
 }

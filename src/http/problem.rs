@@ -9,24 +9,50 @@ use actix_web::{
     },
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::{ApiError, Code, FieldError};
 
 /// The media type of a refusal.
-pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The body of a refusal.
-#[derive(Serialize)]
-struct Problem<'a> {
+/// The body of a refusal (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!(Problem::from(&ApiError::unavailable("the server restarts")))))]
+pub(crate) struct Problem<'a> {
+    /// Always `about:blank`: the title is all.
+    #[schema(format = "uri-reference")]
     r#type: &'static str,
+    /// The same words for every occurrence of the code.
     title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is wrong this time.
     detail: &'a str,
+    #[schema(value_type = Code)]
     code: &'static str,
     /// The same text as `detail`, for existing clients.
     message: &'a str,
+    /// The values that break rules, on `VALIDATION_FAILED`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<FieldError>, required = false)]
     errors: &'a [FieldError],
+}
+
+impl<'a> From<&'a ApiError> for Problem<'a> {
+    fn from(error: &'a ApiError) -> Self {
+        Self {
+            // No page describes the codes one by one: "about:blank" says that the title is all.
+            r#type: "about:blank",
+            title: error.code.title(),
+            status: error.code.status(),
+            detail: &error.detail,
+            code: error.code.as_str(),
+            message: &error.detail,
+            errors: &error.fields,
+        }
+    }
 }
 
 /// Makes the answer that a refusal is.
@@ -41,16 +67,7 @@ pub(super) fn answer(error: &ApiError) -> HttpResponse {
         let scheme = HeaderValue::from_static("Bearer");
         answer.insert_header((header::WWW_AUTHENTICATE, scheme));
     }
-    answer.json(Problem {
-        // No page describes the codes one by one: "about:blank" says that the title is all.
-        r#type: "about:blank",
-        title: error.code.title(),
-        status: error.code.status(),
-        detail: &error.detail,
-        code: error.code.as_str(),
-        message: &error.detail,
-        errors: &error.fields,
-    })
+    answer.json(Problem::from(error))
 }
 
 /// `Retry-After` counts whole seconds; who waits that long must find room.

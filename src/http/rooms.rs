@@ -1,5 +1,7 @@
 //! Rooms: create, list mine, join, leave, move my read cursor.
 
+#![expect(unused_qualifications, reason = "what utoipa's derive writes has them")]
+
 use actix_web::{
     HttpResponse,
     http::header,
@@ -7,6 +9,7 @@ use actix_web::{
 };
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::{
     accounts::no_nul,
@@ -23,6 +26,10 @@ use crate::{
     error::{ApiError, Code},
     gateway::{Gateway, OrUnavailable},
     ids::{Epoch, MessageId, RoomId, Seq, UserId},
+    specifications::{
+        refusals::{self, BODY, ROOM, TOKEN, VALUE},
+        schemas,
+    },
     store::{Joined, Member, Role, Room, RoomCursor, RoomSummary, Visibility},
 };
 
@@ -57,39 +64,67 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 
 // ------------------------------------------------------------------- shapes
 
-#[derive(Default, Deserialize, Validate)]
+#[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(default)]
+#[schema(examples(json!({ "name": "Lunch", "visibility": "public" })))]
 struct NewRoom {
+    /// 1 to 100 characters, no U+0000.
+    #[schema(
+        required = true,
+        min_length = 1,
+        max_length = 100,
+        pattern = "^[^\\u0000]*$"
+    )]
     #[garde(custom(chars(1..=MAX_NAME_CHARS)), custom(no_nul))]
     name: String,
+    /// `public` unless given.
     #[garde(skip)]
     visibility: Visibility,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct ListQuery {
+    /// Rooms of a page, 50 unless given.
+    #[param(value_type = u8, required = false, minimum = 1, maximum = 100, default = 50)]
     limit: Option<String>,
+    /// Where the page begins: from the `Link` header of the page before, as it is.
+    #[param(
+        pattern = "^(0|[1-9][0-9]{0,14})_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        example = "1772352000123_67e55044-10b1-426f-9247-bb680e5fe0c8"
+    )]
     cursor: Option<String>,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReadPosition {
+    /// The last message that was read; an id that is not stored stands for the newest before it.
     #[garde(skip)]
     last_read_message_id: MessageId,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Room)]
 struct RoomView {
     id: RoomId,
+    #[schema(examples("Lunch"))]
     name: String,
     visibility: Visibility,
     created_at: Timestamp,
+    /// Null while the room is empty.
+    #[schema(required = true)]
     last_message_id: Option<MessageId>,
+    /// Null while the room is empty.
+    #[schema(required = true)]
     last_message_at: Option<Timestamp>,
+    /// 0 while the room is empty.
     last_seq: Seq,
+    /// Null while I have read nothing.
+    #[schema(required = true)]
     last_read_message_id: Option<MessageId>,
+    /// Messages of others since I joined, after my read cursor.
     unread_count: u64,
     epoch: Epoch,
 }
@@ -122,8 +157,9 @@ impl RoomView {
 }
 
 /// A membership that has just begun.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Membership)]
 pub(super) struct MembershipView {
     room_id: RoomId,
     user_id: UserId,
@@ -142,8 +178,39 @@ impl From<&Member> for MembershipView {
     }
 }
 
+/// A read cursor was taken.
+#[derive(Serialize, ToSchema)]
+struct Success {
+    #[schema(schema_with = schemas::success)]
+    success: bool,
+}
+
 // ----------------------------------------------------------------- handlers
 
+#[derive(OpenApi)]
+#[openapi(paths(create, list, join, leave, mark_read))]
+pub(super) struct Described;
+
+refusals::refusals! {
+    CreateRefusals: TOKEN, BODY;
+    ListRefusals: TOKEN, VALUE;
+    JoinRefusals: TOKEN, VALUE, &[Code::RoomNotFound, Code::AlreadyMember];
+    LeaveRefusals: TOKEN, VALUE, ROOM;
+    ReadRefusals: TOKEN, BODY, ROOM;
+}
+
+/// Make a room
+///
+/// Who makes it owns it.
+#[utoipa::path(
+    post,
+    path = "/rooms",
+    operation_id = "createRoom",
+    tag = "Rooms",
+    request_body = NewRoom,
+    responses((status = 201, description = "The room.", body = RoomView), CreateRefusals),
+    security(("bearer" = [])),
+)]
 async fn create(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -157,6 +224,26 @@ async fn create(
     Ok(HttpResponse::Created().json(RoomView::of_new(room, gateway.epoch)))
 }
 
+/// List my rooms
+///
+/// The one with the latest activity first.
+#[utoipa::path(
+    get,
+    path = "/rooms",
+    operation_id = "listRooms",
+    tag = "Rooms",
+    params(ListQuery),
+    responses(
+        (
+            status = 200,
+            description = "A page of my rooms.",
+            body = Vec<RoomView>,
+            headers(("Link" = String, description = "The next page, where there is one: `<…>; rel=\"next\"`.")),
+        ),
+        ListRefusals,
+    ),
+    security(("bearer" = [])),
+)]
 async fn list(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -181,6 +268,18 @@ async fn list(
     Ok(answer.json(views))
 }
 
+/// Join a public room
+///
+/// Who joins an empty room owns it.
+#[utoipa::path(
+    post,
+    path = "/rooms/{roomId}/join",
+    operation_id = "joinRoom",
+    tag = "Rooms",
+    params(("roomId" = RoomId, Path)),
+    responses((status = 201, description = "The membership.", body = MembershipView), JoinRefusals),
+    security(("bearer" = [])),
+)]
 async fn join(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -199,6 +298,19 @@ async fn join(
     }
 }
 
+/// Leave a room
+///
+/// The sockets of the user stop receiving at once, on every gateway. A leaving owner hands over to
+/// the longest-standing member, admins first; an empty room stays.
+#[utoipa::path(
+    post,
+    path = "/rooms/{roomId}/leave",
+    operation_id = "leaveRoom",
+    tag = "Rooms",
+    params(("roomId" = RoomId, Path)),
+    responses((status = 204, description = "Left."), LeaveRefusals),
+    security(("bearer" = [])),
+)]
 async fn leave(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -214,6 +326,19 @@ async fn leave(
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Move my read cursor
+///
+/// It never moves back.
+#[utoipa::path(
+    post,
+    path = "/rooms/{roomId}/read",
+    operation_id = "markRead",
+    tag = "Rooms",
+    params(("roomId" = RoomId, Path)),
+    request_body = ReadPosition,
+    responses((status = 201, description = "Taken.", body = Success), ReadRefusals),
+    security(("bearer" = [])),
+)]
 async fn mark_read(
     gateway: Data<Gateway>,
     Caller(identity): Caller,
@@ -224,7 +349,7 @@ async fn mark_read(
     gateway
         .mark_read(room_id, identity.user_id, read, None)
         .await?;
-    Ok(HttpResponse::Created().json(serde_json::json!({ "success": true })))
+    Ok(HttpResponse::Created().json(Success { success: true }))
 }
 
 // ------------------------------------------------------------------ cursors
@@ -242,14 +367,22 @@ fn read_cursor(text: &str) -> Result<RoomCursor, ApiError> {
             room_id: room_id.parse().ok()?,
         })
     };
-    // `parse` takes what was never written so: a sign, capitals.
-    let cursor = parse().filter(|cursor| write_cursor(*cursor) == text);
+    // `parse` takes what was never written so: a sign, capitals, a time that no database knows.
+    let was_written =
+        |cursor: &RoomCursor| cursor.active_at.unix_ms() >= 0 && write_cursor(*cursor) == text;
+    let cursor = parse().filter(was_written);
     cursor.ok_or_else(|| ApiError::field("cursor", "must be one that a Link header gave"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schema_tells_the_rule() {
+        let said = schemas::said_of::<NewRoom>("name", "maxLength");
+        assert_eq!(said, Some(MAX_NAME_CHARS as u64));
+    }
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
@@ -264,6 +397,8 @@ mod tests {
             "x",
             "1_x",
             "+1_67e55044-10b1-426f-9247-bb680e5fe0c8",
+            "01_67e55044-10b1-426f-9247-bb680e5fe0c8",
+            "-900000000000000_67e55044-10b1-426f-9247-bb680e5fe0c8",
             "99999999999999999_67e55044-10b1-426f-9247-bb680e5fe0c8",
         ] {
             assert!(read_cursor(bad).is_err(), "{bad}");

@@ -6,6 +6,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload, ServiceConfig, resource},
 };
+use utoipa::OpenApi;
 
 use super::{client_addr, connection::Connection, handshake, only, origin};
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     ids::SessionId,
     outbox::Outbox,
     protocol::dialect::Dialect,
+    specifications::refusals::{self, TOKEN, VALUE},
     trace::Trace,
     transport::websocket,
 };
@@ -24,6 +26,40 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(resource("/ws").get(open).default_service(only("GET")));
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(open))]
+pub(super) struct Described;
+
+refusals::refusals! {
+    Refusals: TOKEN, VALUE, &[Code::Forbidden, Code::RateLimited];
+}
+
+/// Open a WebSocket
+///
+/// A handshake of RFC 6455. The token comes in `Authorization`, in the subprotocol pair
+/// `roomcast.v1, bearer.<token>`, or in the first frame. What is said then is in `/asyncapi.json`.
+/// A foreign `Origin` is 403, too many handshakes of an address are 429.
+#[utoipa::path(
+    get,
+    path = "/ws",
+    operation_id = "openSocket",
+    tag = "WebSocket",
+    params(
+        ("Upgrade" = String, Header, description = "`websocket`", pattern = "^websocket$"),
+        ("Sec-WebSocket-Version" = String, Header, description = "13", pattern = "^13$"),
+        ("Sec-WebSocket-Key" = String, Header, description = "16 bytes in base64.", pattern = "^[A-Za-z0-9+/]{21}[AQgw]==$", example = "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`roomcast.v1, bearer.<token>`, where the token is not in `Authorization`."),
+    ),
+    responses(
+        (
+            status = 101,
+            description = "It is a WebSocket.",
+            headers(("Sec-WebSocket-Protocol" = String, description = "`roomcast.v1`, where it was offered.")),
+        ),
+        Refusals,
+    ),
+    security((), ("bearer" = [])),
+)]
 async fn open(
     request: HttpRequest,
     payload: Payload,

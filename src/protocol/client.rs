@@ -1,14 +1,21 @@
 //! Frames that a client sends, read and checked.
 
+#![expect(unused_qualifications, reason = "what utoipa's derive writes has them")]
+
 use garde::Validate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use utoipa::{
+    ToSchema,
+    openapi::{ObjectBuilder, OneOfBuilder, schema::Type},
+};
 
 use crate::{
     error::{ApiError, Code, FieldError},
     ids::{ClientMsgId, MessageId, RoomId, Seq},
     json::{self, Fault},
     message::{MessageType, check_content},
+    specifications::schemas,
 };
 
 /// Longest text of a request id that is echoed.
@@ -21,6 +28,27 @@ pub enum RequestId {
     Text(String),
     Number(serde_json::Number),
 }
+
+impl RequestId {
+    fn is_too_long(&self) -> bool {
+        matches!(self, Self::Text(id) if id.chars().count() > MAX_REQUEST_ID_CHARS)
+    }
+}
+
+schemas::described!(
+    RequestId,
+    OneOfBuilder::new()
+        .description(Some(
+            "A client's own name for a request, echoed in the reply."
+        ))
+        .item(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .max_length(Some(MAX_REQUEST_ID_CHARS))
+        )
+        .item(ObjectBuilder::new().schema_type(Type::Number))
+        .examples([1])
+);
 
 /// A frame that was understood.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,38 +91,45 @@ pub enum BadRequest {
     },
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+/// Says who the socket belongs to, or extends its time.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
 pub struct Authenticate {
+    /// From `/auth/login` or `/auth/refresh`.
+    #[schema(examples("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI…"))]
     pub token: String,
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+/// Listens to a room, and has what was missed replayed.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JoinRoom {
     pub room_id: RoomId,
+    /// The last message that was seen: everything after it is replayed first.
     #[serde(default)]
     pub after: Option<After>,
     /// The `epoch` that `after` was seen in; any text, for it need not be of this database.
     #[serde(default)]
+    #[schema(examples("67e55044-10b1-426f-9247-bb680e5fe0c8"))]
     pub epoch: Option<String>,
 }
 
 /// The last message that a client has seen, by id or by seq.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "must be a message id or a seq")]
 pub enum After {
     Id(MessageId),
     Seq(Seq),
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+/// Stops listening to a room; membership stays.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaveRoom {
     pub room_id: RoomId,
 }
 
-/// What a client may send: [`MessageType`] without `SYSTEM`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+/// What a client may send; `SYSTEM` is the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ClientMessageType {
     #[default]
@@ -119,14 +154,25 @@ pub struct SendMessage {
     pub draft: Draft,
 }
 
-/// As it is on the wire: a flattened draft would lose the name of the field that is wrong.
-#[derive(Deserialize)]
+/// A message to be sent. Repeat it with the same `clientMsgId` when the answer is lost; it is
+/// stored once.
+// As it is on the wire: a flattened draft would lose the name of the field that is wrong.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct FlatSendMessage {
+#[schema(as = SendMessage)]
+pub(crate) struct FlatSendMessage {
     room_id: RoomId,
     client_msg_id: ClientMsgId,
+    /// `TEXT` unless given.
     #[serde(default)]
     r#type: ClientMessageType,
+    /// 1 to 5,000 characters (Unicode scalar values), no U+0000.
+    #[schema(
+        min_length = 1,
+        max_length = 5000,
+        pattern = "^[^\\u0000]*$",
+        examples("Hello, Bob")
+    )]
     content: String,
 }
 
@@ -144,15 +190,23 @@ impl From<FlatSendMessage> for SendMessage {
 }
 
 /// A message to be sent, without its room: the body of REST's `POST /rooms/{roomId}/messages`.
-#[derive(Debug, PartialEq, Eq, Deserialize, Validate)]
+#[derive(Debug, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[garde(context(()))]
 pub struct Draft {
     #[garde(rename("clientMsgId"), custom(not_nil))]
     pub client_msg_id: ClientMsgId,
+    /// `TEXT` unless given.
     #[serde(default)]
     #[garde(skip)]
     pub r#type: ClientMessageType,
+    /// 1 to 5,000 characters (Unicode scalar values), no U+0000.
+    #[schema(
+        min_length = 1,
+        max_length = 5000,
+        pattern = "^[^\\u0000]*$",
+        examples("Hello, Bob")
+    )]
     #[garde(custom(storable))]
     pub content: String,
 }
@@ -169,17 +223,20 @@ fn storable(content: &str, (): &()) -> garde::Result {
     check_content(content).map_err(garde::Error::new)
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+/// Says whether the user types; the others in the room are told.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TypingState {
     pub room_id: RoomId,
     pub is_typing: bool,
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+/// Moves the user's read cursor; it never moves back.
+#[derive(Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MarkRead {
     pub room_id: RoomId,
+    /// The last message that was read; an id that is not stored stands for the newest before it.
     pub last_read_message_id: MessageId,
 }
 
@@ -200,7 +257,7 @@ pub fn parse(text: &str) -> Result<Request, BadRequest> {
     let envelope = json::read_object(text.as_bytes());
     let envelope: Envelope<'_> = envelope.map_err(|fault| bad_frame(text, fault))?;
     let id = envelope.id;
-    if matches!(&id, Some(RequestId::Text(id)) if id.chars().count() > MAX_REQUEST_ID_CHARS) {
+    if id.as_ref().is_some_and(RequestId::is_too_long) {
         let error = ApiError::with_detail(Code::BadFrame, "id is too long");
         return Err(BadRequest::Frame { id: None, error });
     }
@@ -292,6 +349,7 @@ fn bad_frame(text: &str, fault: Fault) -> BadRequest {
     }
     let id = json::read_object(text.as_bytes());
     let id = id.ok().map(|only: OnlyId| only.id);
+    let id = id.filter(|id| !id.is_too_long());
     let error = match fault {
         Fault::Syntax(why) => ApiError::with_detail(Code::InvalidJson, why),
         Fault::Value(FieldError { path, message }) => {
@@ -317,6 +375,14 @@ mod tests {
     use super::*;
 
     const ROOM: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+    #[test]
+    fn the_schemas_tell_the_rule() {
+        let most = Some(crate::message::MAX_CONTENT_CHARS as u64);
+        assert_eq!(schemas::said_of::<Draft>("content", "maxLength"), most);
+        let frame = schemas::said_of::<FlatSendMessage>("content", "maxLength");
+        assert_eq!(frame, most);
+    }
 
     fn outcome(text: &str) -> String {
         match parse(text) {
@@ -457,5 +523,9 @@ mod tests {
             panic!("a frame without an event is bad");
         };
         assert_eq!(id, Some(RequestId::Text("a".into())));
+        let long = format!(r#"{{"id":"{}"}}"#, "a".repeat(MAX_REQUEST_ID_CHARS + 1));
+        let Err(BadRequest::Frame { id: None, .. }) = parse(&long) else {
+            panic!("what is too long to be echoed is not");
+        };
     }
 }

@@ -33,6 +33,22 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// Every code, in the order of its number.
+    pub const ALL: &'static [Self] = &[
+        Self::Normal,
+        Self::ProtocolError,
+        Self::Unsupported,
+        Self::InvalidText,
+        Self::TooBig,
+        Self::ServerError,
+        Self::Restart,
+        Self::BadFrames,
+        Self::Unauthenticated,
+        Self::HeartbeatTimeout,
+        Self::TooMany,
+        Self::TooSlow,
+    ];
+
     /// Returns the number on the wire.
     #[must_use]
     pub fn number(self) -> u16 {

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     clock::Timestamp,
     error::{ApiError, Code},
     ids::{ClientMsgId, Epoch, MessageId, RoomId, Seq, ServerId, SessionId, UserId},
     message::{MessageType, PersistedMessage},
+    specifications::schemas,
     store::Role,
 };
 
@@ -112,19 +114,22 @@ impl ServerEvent<'_> {
 }
 
 /// The socket is authenticated.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ready {
     pub user_id: UserId,
     pub session_id: SessionId,
     pub server_id: ServerId,
+    /// How often the server pings.
+    #[schema(examples(25000))]
     pub heartbeat_interval_ms: u64,
+    /// When the token expires.
     pub expires_at: Timestamp,
     pub limits: ReadyLimits,
 }
 
 /// The limits that a client can keep to by itself; 0 is none.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadyLimits {
     pub max_frame_bytes: usize,
@@ -136,27 +141,31 @@ pub struct ReadyLimits {
 }
 
 /// The room's live messages start at `last_seq + 1`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomJoined {
     pub room_id: RoomId,
     pub epoch: Epoch,
     pub last_seq: Seq,
+    /// How many messages were replayed.
     pub replayed: u64,
+    /// Whether nothing was replayed although something was missed: page with REST.
     pub truncated: bool,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RoomLeft)]
 pub struct InRoom {
     pub room_id: RoomId,
 }
 
 /// The message is durable.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageAccepted {
     client_msg_id: ClientMsgId,
+    #[schema(schema_with = schemas::accepted)]
     status: &'static str,
 }
 
@@ -171,15 +180,22 @@ impl MessageAccepted {
 }
 
 /// The message is not stored, or it is unknown whether it is: `retryable` tells which.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageFailed<'a> {
     /// As the client wrote it; null where it could not be read.
+    #[schema(required = true)]
     pub client_msg_id: Option<&'a str>,
+    #[schema(schema_with = schemas::failed)]
     pub status: &'static str,
+    #[schema(value_type = Code)]
     pub code: &'static str,
+    /// What is wrong, for people.
     pub error: &'a str,
+    /// False alone promises that the message is not and will not be stored.
     pub retryable: bool,
+    /// How long to wait, on `RATE_LIMITED`.
+    #[schema(minimum = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
@@ -217,15 +233,16 @@ fn retry_after_ms(error: &ApiError) -> Option<u64> {
         .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatAck {
     pub server_time: Timestamp,
 }
 
 /// A stored message, on WebSocket and in a page of history alike.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Message)]
 pub struct NewMessage<'a> {
     pub id: MessageId,
     pub room_id: RoomId,
@@ -233,6 +250,8 @@ pub struct NewMessage<'a> {
     pub sender_id: UserId,
     pub client_msg_id: ClientMsgId,
     pub r#type: MessageType,
+    /// 1 to 5,000 characters.
+    #[schema(min_length = 1, max_length = 5000, examples("Hello, Bob"))]
     pub content: &'a str,
     pub created_at: Timestamp,
 }
@@ -252,16 +271,18 @@ impl<'a> From<&'a PersistedMessage> for NewMessage<'a> {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = MemberChanged)]
 pub struct MemberFrame<'a> {
     pub room_id: RoomId,
     pub user_id: UserId,
+    #[schema(examples("Alice"))]
     pub display_name: &'a str,
     pub role: Role,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PresenceChanged {
     pub room_id: RoomId,
@@ -269,7 +290,7 @@ pub struct PresenceChanged {
     pub online: bool,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Typing {
     pub room_id: RoomId,
@@ -277,26 +298,34 @@ pub struct Typing {
     pub is_typing: bool,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadUpdated {
     pub room_id: RoomId,
     pub user_id: UserId,
+    /// Null while nothing was read.
+    #[schema(required = true)]
     pub last_read_message_id: Option<MessageId>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reconnect {
     pub after_ms: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ErrorData)]
 pub struct ErrorFrame<'a> {
+    #[schema(value_type = Code)]
     pub code: &'static str,
+    /// What is wrong, for people.
     pub message: &'a str,
+    /// Whether repeating the same request can succeed.
     pub retryable: bool,
+    /// How long to wait, on `RATE_LIMITED`.
+    #[schema(minimum = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }

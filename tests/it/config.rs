@@ -248,16 +248,6 @@ fn what_this_version_lacks_checks_its_arguments_first() {
         Some(2),
         "a URL is needed"
     );
-    let check = |cli: Cli, args: &[&str]| {
-        let output = cli.run(args);
-        let text = stderr(&output);
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
-        assert!(text.contains("is not in this version yet"), "{text}");
-        assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(output.stdout.is_empty());
-    };
-    check(Cli::new(), &["openapi"]);
-    check(Cli::new(), &["asyncapi"]);
 }
 
 /// Names and values of a file in the form of `.env`, those behind `# ` too.
