@@ -14,6 +14,7 @@ mod server;
 mod services;
 mod skipping;
 mod socket_io;
+pub mod specified;
 mod witness;
 
 pub use breakable::{BreakableStack, Service};

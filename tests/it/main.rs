@@ -42,6 +42,7 @@ mod sending;
 mod slow_readers;
 mod slow_replays;
 mod socket_io;
+mod specifications;
 mod supervision;
 mod tokens;
 mod transcripts;

@@ -16,7 +16,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{uuid, within};
+use super::{specified::judge_frame, uuid, within};
 
 /// Returns the data of a `sendMessage` with a new client message id.
 pub fn draft(room: &str, content: &str) -> Value {
@@ -239,7 +239,9 @@ impl TestClient {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
-                    return Ok(serde_json::from_str(&text).expect("the server sends JSON"));
+                    let frame = serde_json::from_str(&text).expect("the server sends JSON");
+                    judge_frame(&frame);
+                    return Ok(frame);
                 }
                 Some(Ok(Message::Close(close))) => return Err(close),
                 Some(Ok(_)) => {}

@@ -9,7 +9,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PATIENCE, TestServer, within};
+use super::{
+    PATIENCE, TestServer,
+    specified::{Heard, judge_answer, judge_frame},
+    within,
+};
 
 /// The key and hash of RFC 6455's own example; the server need not see another.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -81,6 +85,8 @@ pub struct RawSocket {
     stream: TcpStream,
     /// What was read and not looked at yet.
     received: Vec<u8>,
+    /// What was asked: each line that a request may begin with.
+    asked: Vec<String>,
     patience: Duration,
 }
 
@@ -122,6 +128,7 @@ impl RawSocket {
         Self {
             stream,
             received: Vec::new(),
+            asked: Vec::new(),
             patience: PATIENCE,
         }
     }
@@ -152,6 +159,11 @@ impl RawSocket {
 
     /// Writes all of it; an error when the server has closed meanwhile.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let lines = lines.filter_map(|line| std::str::from_utf8(line).ok());
+        let requests = lines.filter(|line| line.contains(" HTTP/1."));
+        self.asked
+            .extend(requests.map(|line| line.trim_end().to_owned()));
         within("room to write", self.stream.write_all(bytes)).await
     }
 
@@ -233,7 +245,31 @@ impl RawSocket {
             None => self.rest().await,
         };
         answer.body = String::from_utf8(body).expect("bodies are text");
+        self.judge(&answer);
         answer
+    }
+
+    /// An answer to the only request that was written must be specified. Of others it is not known
+    /// what they answer; 400 is what a text is answered with that is no request.
+    fn judge(&self, answer: &RawAnswer) {
+        let [line] = self.asked.as_slice() else {
+            return;
+        };
+        let mut words = line.split(' ');
+        let (Some(method), Some(target)) = (words.next(), words.next()) else {
+            return;
+        };
+        if !target.starts_with('/') || answer.header("x-request-id").is_none() {
+            return;
+        }
+        let header = |name: &str| answer.header(name).map(ToOwned::to_owned);
+        judge_answer(&Heard {
+            method,
+            path: target.split('?').next().unwrap_or_default(),
+            status: answer.status,
+            header: &header,
+            body: &answer.body,
+        });
     }
 
     async fn exactly(&mut self, length: usize) -> Vec<u8> {
@@ -253,7 +289,15 @@ impl RawSocket {
             {
                 let first = self.received[0];
                 let frame: Vec<u8> = self.received.drain(..header + length).collect();
-                return Some((first, frame[header..].to_vec()));
+                let payload = frame[header..].to_vec();
+                // Other protocols than that of `/ws` have other texts.
+                if first == first::TEXT
+                    && let Ok(frame) = serde_json::from_slice::<Value>(&payload)
+                    && frame.get("event").is_some()
+                {
+                    judge_frame(&frame);
+                }
+                return Some((first, payload));
             }
             if !self.more().await {
                 return None;

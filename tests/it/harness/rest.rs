@@ -5,7 +5,11 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
-use super::{TestClient, TestServer, uuid};
+use super::{
+    TestClient, TestServer,
+    specified::{Heard, judge_answer},
+    uuid,
+};
 
 /// An answer, read as a whole.
 #[derive(Debug)]
@@ -16,11 +20,23 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Sends a request and reads the answer.
+    /// Sends a request and reads the answer, which has to be one that is specified.
     pub async fn of(request: RequestBuilder) -> Self {
-        let answer = request.send().await.expect("the server answers");
+        let (client, request) = request.build_split();
+        let request = request.expect("a request");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let answer = client.execute(request).await;
+        let answer = answer.expect("the server answers");
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await.expect("the body is text");
+        let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        judge_answer(&Heard {
+            method: method.as_str(),
+            path: &path,
+            status,
+            header: &header,
+            body: &text,
+        });
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Self {
             status,
