@@ -29,10 +29,6 @@ pub(super) enum Failure {
     Unavailable(String),
     #[error("{}", one_line(.0))]
     RunTime(#[from] anyhow::Error),
-    #[error(
-        "`roomcast {0}` is not in this version yet; `roomcast dev` runs the whole system in one process"
-    )]
-    NotYet(&'static str),
     /// Whoever read our output has gone, which is no failure.
     #[error("nobody reads the output")]
     NobodyReads,
@@ -44,7 +40,7 @@ impl Failure {
         let status = match self {
             Self::Config(_) | Self::Setting(_) => USAGE,
             Self::Unavailable(_) => UNAVAILABLE,
-            Self::RunTime(_) | Self::NotYet(_) => RUN_TIME,
+            Self::RunTime(_) => RUN_TIME,
             Self::NobodyReads => return ExitCode::SUCCESS,
         };
         match self {

@@ -208,7 +208,7 @@ fn every_setting_of_dev_is_checked() {
 }
 
 #[test]
-fn what_this_version_lacks_checks_its_arguments_first() {
+fn tools_check_their_arguments_first() {
     let output = Cli::new().run(&[
         "bench",
         "https://a",
