@@ -45,8 +45,8 @@ refusals::refusals! {
     operation_id = "openSocket",
     tag = "WebSocket",
     params(
-        ("Upgrade" = String, Header, description = "`websocket`", pattern = "^websocket$"),
-        ("Sec-WebSocket-Version" = String, Header, description = "13", pattern = "^13$"),
+        ("Upgrade" = String, Header, description = "`websocket`", pattern = "^websocket$", example = "websocket"),
+        ("Sec-WebSocket-Version" = String, Header, description = "13", pattern = "^13$", example = "13"),
         ("Sec-WebSocket-Key" = String, Header, description = "16 bytes in base64.", pattern = "^[A-Za-z0-9+/]{21}[AQgw]==$", example = "dGhlIHNhbXBsZSBub25jZQ=="),
         ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`roomcast.v1, bearer.<token>`, where the token is not in `Authorization`."),
     ),

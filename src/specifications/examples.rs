@@ -31,8 +31,8 @@ fn of_type(schema: &Value, schemas: &Value) -> Option<Value> {
     let kind = schema["type"].as_str().or(schema["type"][0].as_str())?;
     Some(match kind {
         "object" => {
-            let properties = schema["properties"].as_object()?;
-            let parts = properties.iter();
+            let properties = schema.get("properties").and_then(Value::as_object);
+            let parts = properties.into_iter().flatten();
             let parts = parts.filter_map(|(name, part)| Some((name.clone(), of(part, schemas)?)));
             Value::Object(parts.collect::<Map<_, _>>())
         }
