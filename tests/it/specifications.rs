@@ -15,7 +15,7 @@ use crate::harness::{
 
 /// Routes of other listeners than the clients', and of Engine.IO, which has a specification of its
 /// own.
-const ELSEWHERE: [&str; 2] = ["/metrics", "/socket.io/"];
+const ELSEWHERE: [&str; 3] = ["/metrics", "/debug/actors", "/socket.io/"];
 
 fn sources(folder: &Path, found: &mut String) {
     for entry in fs::read_dir(folder).expect("the folder is there") {
