@@ -149,10 +149,6 @@ impl Crowd {
         self.tally.times.borrow_mut().take()
     }
 
-    pub(crate) fn delivered(&self) -> u64 {
-        self.tally.delivered.get()
-    }
-
     /// Stops reading one client's socket, which stays open.
     pub(crate) fn stall(&self, member: usize) {
         self.members[member].reading.abort();

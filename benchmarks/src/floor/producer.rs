@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 
-use super::kafka::{Producer, created, make_topic};
+use super::kafka::{self, Producer, created, make_topic};
 use crate::{
     open_loop::{Beat, histogram},
     process,
@@ -42,6 +42,10 @@ pub(crate) fn run(args: &ProducerArgs) -> anyhow::Result<()> {
         let room = &rooms[number as usize % ROOMS];
         producer.send(&topic, room, created(room, room).as_bytes(), number)
     };
+    // The first records find their way to the brokers.
+    let partitions = kafka::PARTITIONS as u64;
+    (0..partitions).try_for_each(send)?;
+    (0..partitions).try_for_each(|_| answers.next().map(drop))?;
     let (began, before) = (Instant::now(), process::cpu(std::process::id())?);
     let (mut sent, mut acknowledged) = (0, 0);
     while began.elapsed() < Duration::from_secs(args.seconds) {

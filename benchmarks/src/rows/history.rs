@@ -17,9 +17,9 @@ use crate::{
     world::{Cast, World},
 };
 
-/// Messages of each room in the small table and in the large one.
-const SMALL: i64 = 1_000_000 / ROOMS;
-const LARGE: i64 = 10_000_000 / ROOMS;
+/// Millions of rows of the small table and of the large one; a tenth of both with `--quick`.
+const SMALL: f64 = 1.0;
+const LARGE: f64 = 10.0;
 
 /// Pages of each kind, a round.
 const PAGES: usize = 1_000;
@@ -47,15 +47,24 @@ pub(super) fn measure(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let mut history = History::make(&ground.database_url, &user.id)?;
     let mut rest = server.rest()?;
     let [mut sql, mut newest, mut deep, mut small] = [(); 4].map(|()| Figures::new(Unit::Millis));
-    history.fill_to(SMALL)?;
-    plan.rounds("history, 1 million rows", || {
-        let times = round(plan, &history, &mut rest, &user.token, SMALL)?;
+    let [(small_seq, small_rows), (large_seq, large_rows)] = [SMALL, LARGE].map(|millions| {
+        let millions = if plan.is_quick {
+            millions / 10.0
+        } else {
+            millions
+        };
+        let each_room = (millions * 1e6) as i64 / ROOMS;
+        (each_room, format!("{millions} million rows"))
+    });
+    history.fill_to(small_seq)?;
+    plan.rounds(&format!("history, {small_rows}"), || {
+        let times = round(plan, &history, &mut rest, &user.token, small_seq)?;
         small.push(ms(&times.newest, 0.5));
         Ok(())
     })?;
-    history.fill_to(LARGE)?;
-    plan.rounds("history, 10 million rows", || {
-        let times = round(plan, &history, &mut rest, &user.token, LARGE)?;
+    history.fill_to(large_seq)?;
+    plan.rounds(&format!("history, {large_rows}"), || {
+        let times = round(plan, &history, &mut rest, &user.token, large_seq)?;
         sql.push(ms(&times.sql, 0.5));
         newest.push(ms(&times.newest, 0.5));
         deep.push(ms(&times.deep, 0.5));
@@ -72,21 +81,21 @@ pub(super) fn measure(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     };
     Ok(vec![
         line(
-            "p50 of a page of 50, the newest, 10 million rows, HTTP beside hand-written SQL",
+            &format!("p50 of the newest page of 50, {large_rows}, HTTP beside hand-written SQL"),
             &sql,
             &newest,
             newest.above(&sql),
             0.3,
         ),
         line(
-            "p50 of a random deep page (the floor: the newest)",
+            &format!("p50 of a random deep page, {large_rows} (the floor: the newest)"),
             &newest,
             &deep,
             deep.over(&newest),
             2.0,
         ),
         line(
-            "p50 of the newest page at 10 million rows (the floor: at 1 million)",
+            &format!("p50 of the newest page at {large_rows} (the floor: at {small_rows})"),
             &small,
             &newest,
             newest.over(&small),
