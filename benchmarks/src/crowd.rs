@@ -23,7 +23,10 @@ use tokio::{
 
 pub(crate) use connecting::{Seat, run};
 
-use crate::frame::{self, Received};
+use crate::{
+    frame::{self, Received},
+    open_loop,
+};
 
 /// How long what was sent may take to arrive everywhere.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -136,7 +139,7 @@ impl Crowd {
 
     /// Keeps the times of deliveries from now on; [`Self::sending`] tells when each was sent.
     pub(crate) fn keep_times(&self) -> anyhow::Result<()> {
-        *self.tally.times.borrow_mut() = Some(Histogram::new(3)?);
+        *self.tally.times.borrow_mut() = Some(open_loop::histogram()?);
         Ok(())
     }
 
