@@ -194,7 +194,7 @@ mod tests {
             r#"{{"event":"error","data":"{}"}}"#,
             "x".repeat(70_000)
         ));
-        let bytes = [first.clone(), long.clone()].concat();
+        let bytes = [first.clone(), long].concat();
         for len in 0..first.len() {
             assert!(split(&bytes[..len]).is_none(), "{len}");
         }
