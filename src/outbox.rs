@@ -93,6 +93,8 @@ struct Closing {
     since: Instant,
     /// The peer has closed, or the connection has ended: nothing more is written.
     gone: bool,
+    /// The connection has ended.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -171,7 +173,7 @@ impl Outbox {
     /// Returns whether the connection has ended.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.lock().closing.is_some_and(|closing| closing.gone)
+        self.lock().closing.is_some_and(|closing| closing.ended)
     }
 
     // ------------------------------------------------------------- frames in
@@ -245,7 +247,11 @@ impl Outbox {
             state.enqueue(frame);
         }
         let since = state.closing.map_or_else(Instant::now, |c| c.since);
-        state.closing = Some(Closing { since, gone: true });
+        state.closing = Some(Closing {
+            since,
+            gone: true,
+            ended: false,
+        });
         state.wake();
     }
 
@@ -402,7 +408,11 @@ impl Outbox {
     pub fn end(&self) {
         let mut state = self.lock();
         let since = state.closing.map_or_else(Instant::now, |c| c.since);
-        state.closing = Some(Closing { since, gone: true });
+        state.closing = Some(Closing {
+            since,
+            gone: true,
+            ended: true,
+        });
         state.socket = None;
         state.frames.clear();
         state.bytes = 0;
@@ -479,6 +489,7 @@ impl State {
             self.closing = Some(Closing {
                 since: Instant::now(),
                 gone: false,
+                ended: false,
             });
         }
     }

@@ -55,6 +55,9 @@ use crate::{
 /// Notes from the registry that wait.
 pub const MAILBOX: usize = 64;
 
+/// How long a socket that nothing watches has to read why it is closed.
+const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The context is the transport's choice.
 type SessionContext = <SessionActor as Actor>::Context;
 
@@ -164,7 +167,10 @@ impl SessionActor {
         };
         self.outbox.open();
         if self.registry.try_send(register).is_err() {
-            return self.outbox.close(CloseCode::ServerError);
+            self.outbox.close(CloseCode::ServerError);
+            // No sweep knows of it.
+            ctx.run_later(CLOSE_PATIENCE, |this, _| this.outbox.cut());
+            return;
         }
         if self.gateway.drain.is_draining() {
             // The registry sends it away, as those that were here before.

@@ -1,11 +1,8 @@
 //! Taking turns at the store when many sockets come back at once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::error::ApiError;
 
@@ -19,44 +16,59 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Those who come first are served first, however many there are; the store's own patience is
 /// made for one request.
 #[derive(Debug)]
-pub struct Turns(Semaphore);
+pub struct Turns(Arc<Semaphore>);
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Semaphore::new(AT_A_TIME))
+        Self(Arc::new(Semaphore::new(AT_A_TIME)))
     }
 }
 
 impl Turns {
-    /// Waits for a turn, which lasts until the result is dropped.
+    /// Reads when it is its turn, in a task of its own: a socket whose peer does not read is not
+    /// polled, and must not keep a turn from others meanwhile.
     ///
     /// # Errors
     /// `UNAVAILABLE` when too many are before it for too long.
-    pub async fn take(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        let turn = timeout(PATIENCE, self.0.acquire()).await;
-        // It is never closed.
-        turn.ok()
-            .and_then(Result::ok)
-            .ok_or_else(|| ApiError::unavailable("too many wait for the database"))
+    pub async fn read<T: 'static>(
+        &self,
+        reading: impl Future<Output = T> + 'static,
+    ) -> Result<T, ApiError> {
+        let turns = Arc::clone(&self.0);
+        let read = actix::spawn(async move {
+            let turn = timeout(PATIENCE, turns.acquire()).await;
+            let _turn = turn.ok()?.ok()?;
+            Some(reading.await)
+        });
+        // It is never closed, and ends early with the process alone.
+        let read = read.await.ok().flatten();
+        read.ok_or_else(|| ApiError::unavailable("too many wait for the database"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use tokio::sync::oneshot;
 
     use super::*;
 
-    #[tokio::test]
-    async fn who_comes_when_all_turns_are_taken_waits() {
+    #[actix::test]
+    async fn who_comes_when_all_turns_are_taken_waits_for_one_that_nobody_polls() {
         let turns = Turns::default();
+        let mut ends = Vec::new();
         let mut taken = Vec::new();
         for _ in 0..AT_A_TIME {
-            taken.push(turns.take().await.expect("a turn is free"));
+            let (end, ended) = oneshot::channel::<()>();
+            let mut reading = Box::pin(turns.read(ended));
+            // Polled once, and never again.
+            assert!((&mut reading).now_or_never().is_none());
+            taken.push(reading);
+            ends.push(end);
         }
-        let mut waiting = Box::pin(turns.take());
+        let mut waiting = Box::pin(turns.read(async { 7 }));
         assert!((&mut waiting).now_or_never().is_none());
-        taken.pop();
-        assert!(waiting.await.is_ok());
+        drop(ends.pop());
+        assert_eq!(waiting.await.expect("its turn"), 7);
     }
 }

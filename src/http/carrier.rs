@@ -48,7 +48,11 @@ impl Incoming {
     pub(super) fn new(early: Bytes, stream: OwnedReadHalf) -> (Self, SharedTurn) {
         let turn = Rc::new(Cell::new(Turn::Begun));
         let incoming = Self {
-            early,
+            // What is left of a buffer holds all of it, even when it is nothing.
+            early: match early.is_empty() {
+                true => Bytes::new(),
+                false => early,
+            },
             stream,
             turn: Rc::clone(&turn),
         };
@@ -119,6 +123,8 @@ impl Future for Carrier {
                     Err(_) => return Poll::Ready(()),
                 }
             }
+            // Written to the end, it would hold its buffer until there is more to say.
+            this.bytes = Bytes::new();
             match Pin::new(&mut this.body).poll_next(cx) {
                 Poll::Ready(Some(Ok(bytes))) => this.bytes = bytes,
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),

@@ -36,11 +36,15 @@ const BACKLOG: i32 = 1_024;
 
 /// Serves an application at an address; returns where, with the port that was found for 0.
 ///
+/// Each worker thread calls `worker` once, and makes its applications by what that returns: one for
+/// requests, one for upgrades.
+///
 /// # Errors
 /// When the address cannot be bound.
-pub fn serve<F, I, S, B>(addr: SocketAddr, app: F) -> io::Result<(Server, SocketAddr)>
+pub fn serve<W, F, I, S, B>(addr: SocketAddr, worker: W) -> io::Result<(Server, SocketAddr)>
 where
-    F: Fn() -> I + Send + Clone + 'static,
+    W: Fn() -> F + Send + Clone + 'static,
+    F: Fn() -> I,
     I: IntoServiceFactory<S, Request>,
     S: ServiceFactory<Request, Config = AppConfig> + 'static,
     S::Error: Into<Error> + 'static,
@@ -58,6 +62,7 @@ where
     let stopping = server.graceful_shutdown_signal();
     let server = server.listen("roomcast", listener, move || {
         let stopping = stopping.clone();
+        let app = worker();
         let refusing = || {
             let app = app().into_factory();
             app.map_err(|error| error.into().error_response())

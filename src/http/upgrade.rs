@@ -10,7 +10,7 @@ use std::{io, rc::Rc, time::Duration};
 use actix_codec::{Encoder, Framed};
 use actix_http::{
     BoxedPayloadStream, ConnectionType, Payload, Request, Response, StatusCode,
-    body::{BoxBody, MessageBody, to_bytes},
+    body::{BodySize, BoxBody, MessageBody, to_bytes},
     h1::{Codec, Message},
 };
 use actix_service::Service;
@@ -50,41 +50,38 @@ where
         Ok(answered) => answered.into().map_into_boxed_body(),
         Err(refusal) => refusal.into(),
     };
-    let before = parts.write_buf;
+    let mut bytes = parts.write_buf;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (head, body) = encode_head(response, &mut parts.codec, before)?;
+        let (head, body) = response.into_parts();
+        let head = Message::Item((head, body.size()));
+        parts.codec.encode(head, &mut bytes)?;
         // A task of its own, so that the one that read the request ends and gives up its memory.
-        rt::spawn(Carrier::new(head.freeze(), body, writing, turn));
+        rt::spawn(Carrier::new(bytes.freeze(), body, writing, turn));
         return Ok(());
     }
-    let refusing = refuse(response, &mut parts.codec, before, writing);
+    let refusing = refuse(response, &mut parts.codec, bytes, writing);
     let refused = timeout(WRITE_TIMEOUT, refusing).await;
     Ok(refused.map_err(io::Error::from)??)
 }
 
-fn encode_head(
+/// Writes an answer that is no upgrade, and closes: what follows on the connection may be frames.
+async fn refuse(
     response: Response<BoxBody>,
     codec: &mut Codec,
     mut bytes: BytesMut,
-) -> io::Result<(BytesMut, BoxBody)> {
-    let (head, body) = response.into_parts();
-    let head = Message::Item((head, body.size()));
-    codec.encode(head, &mut bytes)?;
-    Ok((bytes, body))
-}
-
-/// Writes an answer that is no upgrade, and closes: what follows on the connection may be frames.
-async fn refuse(
-    mut response: Response<BoxBody>,
-    codec: &mut Codec,
-    before: BytesMut,
     mut stream: OwnedWriteHalf,
 ) -> io::Result<()> {
-    let head = response.head_mut();
-    head.set_connection_type(ConnectionType::Close);
-    let (mut bytes, body) = encode_head(response, codec, before)?;
+    let (mut head, body) = response.into_parts();
+    head.head_mut().set_connection_type(ConnectionType::Close);
+    let size = body.size();
     let body = to_bytes(body).await;
     let body = body.map_err(|error| io::Error::other(error.to_string()))?;
+    // The codec has no chunks for a request that asks for an upgrade, whatever its head says.
+    let size = match size {
+        BodySize::Stream => BodySize::Sized(body.len() as u64),
+        known => known,
+    };
+    codec.encode(Message::Item((head, size)), &mut bytes)?;
     if !body.is_empty() {
         codec.encode(Message::Chunk(Some(body)), &mut bytes)?;
     }

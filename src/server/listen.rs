@@ -37,20 +37,23 @@ pub(super) fn gateway(
         presence: Some(gateway.presence.clone()),
         drain: gateway.drain.clone(),
     });
-    let app = move || {
+    let worker = move || {
         let registry = Mailbox::new(RoomRegistry::new(parts.clone()).start());
         slices.add(registry.clone());
-        App::new()
-            .app_data(gateway.clone())
-            .app_data(health.clone())
-            .app_data(Data::new(registry))
-            .configure(http::configure)
-            .wrap(Compress::default())
-            .wrap(from_fn(http::bound))
-            .wrap(http::cors(&gateway.config.http))
-            .wrap(from_fn(http::finish))
+        let (gateway, health, registry) = (gateway.clone(), health.clone(), Data::new(registry));
+        move || {
+            App::new()
+                .app_data(gateway.clone())
+                .app_data(health.clone())
+                .app_data(registry.clone())
+                .configure(http::configure)
+                .wrap(Compress::default())
+                .wrap(from_fn(http::bound))
+                .wrap(http::cors(&gateway.config.http))
+                .wrap(from_fn(http::finish))
+        }
     };
-    let (server, addr) = http::serve(bind_addr, app)
+    let (server, addr) = http::serve(bind_addr, worker)
         .map_err(|error| bind_error(&error, bind_addr, &keys::BIND_ADDR, &keys::PORT))?;
     let handle = server.handle();
     actix::spawn(server);

@@ -113,12 +113,19 @@ export class Server {
       socket.send(JSON.stringify({ event, data: { roomId, ...data } }));
     };
     let left = contents.length;
+    const joined = new Promise((done) => {
+      socket.on('message', (frame) => {
+        if (JSON.parse(String(frame)).event === 'roomJoined') done(null);
+      });
+    });
     const stored = new Promise((done) => {
       socket.on('message', (frame) => {
         if (JSON.parse(String(frame)).event === 'newMessage' && --left === 0) done(null);
       });
     });
     write('joinRoom', {});
+    // What is stored before is not told.
+    await joined;
     for (const content of contents) {
       write('sendMessage', { clientMsgId: randomUUID(), type: 'TEXT', content });
     }

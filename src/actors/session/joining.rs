@@ -100,7 +100,13 @@ impl SessionActor {
 
     fn enqueue(&mut self, room_id: RoomId, task: RoomTask, ctx: &mut SessionContext) {
         let slot = self.rooms.entry(room_id).or_default();
-        if slot.waiting.len() >= MAX_WAITING {
+        let is_rejoin = |task: &RoomTask| matches!(task, RoomTask::Rejoin);
+        if is_rejoin(&task) {
+            // Never left out: the room passes the socket by until then.
+            if slot.waiting.iter().any(is_rejoin) {
+                return;
+            }
+        } else if slot.waiting.len() >= MAX_WAITING {
             if let RoomTask::Join(id, _) | RoomTask::Leave(id) = task {
                 // Of this room alone, and not by a bucket: those before it have yet to end.
                 self.error(id.as_ref(), &ApiError::rate_limited(RETRY_AFTER));

@@ -17,14 +17,14 @@ use crate::{
     error::{ApiError, Code},
     fanout::{Delivery, Resume, resume},
     gateway::{Gateway, OrUnavailable},
-    ids::{RoomId, Seq, UserId},
+    ids::{MessageId, RoomId, Seq, UserId},
     metrics,
     outbox::Outbox,
     protocol::{
         MAX_REPLAY,
         client::{After, JoinRoom, RequestId},
     },
-    store::{Member, MessagePage, PageCursor},
+    store::{Member, MessagePage, PageCursor, Store, StoreError},
 };
 
 /// Messages read at a time by a replay.
@@ -123,9 +123,9 @@ impl Walk {
     }
 
     async fn member(&self) -> Result<(Member, Seq), ApiError> {
-        let _turn = self.gateway.turns.take().await?;
-        let store = &self.gateway.store;
-        let standing = store.standing(self.room_id, self.user_id).await;
+        let (store, room_id, user_id) = (self.store(), self.room_id, self.user_id);
+        let reading = async move { store.standing(room_id, user_id).await };
+        let standing = self.gateway.turns.read(reading).await?;
         let (standing, head) = standing.or_unavailable()?;
         Ok((standing.member()?, head))
     }
@@ -141,17 +141,9 @@ impl Walk {
             None => None,
             Some(After::Seq(seq)) => Some(seq),
             Some(After::Id(id)) => {
-                let _turn = self.gateway.turns.take().await?;
-                let store = &self.gateway.store;
-                let room = store.room(self.room_id).await.or_unavailable()?;
-                let newest = room.and_then(|room| room.last_message_id);
-                if newest.is_none_or(|newest| id > newest) {
-                    // Beyond the head: a place that this database has not reached.
-                    Some(Seq(u64::MAX))
-                } else {
-                    let at = store.seq_at(self.room_id, id).await;
-                    Some(at.or_unavailable()?)
-                }
+                let (store, room_id) = (self.store(), self.room_id);
+                let reading = async move { seq_of(&store, room_id, id).await };
+                Some(self.gateway.turns.read(reading).await?.or_unavailable()?)
             }
         };
         if join.after.is_some() {
@@ -214,10 +206,13 @@ impl Walk {
     }
 
     async fn page(&self, after: PageCursor) -> Result<MessagePage, ApiError> {
-        let _turn = self.gateway.turns.take().await?;
-        let store = &self.gateway.store;
-        let page = store.messages(self.room_id, after, REPLAY_PAGE).await;
-        page.or_unavailable()
+        let (store, room_id) = (self.store(), self.room_id);
+        let reading = async move { store.messages(room_id, after, REPLAY_PAGE).await };
+        self.gateway.turns.read(reading).await?.or_unavailable()
+    }
+
+    fn store(&self) -> Store {
+        self.gateway.store.clone()
     }
 
     /// Reads from the position to the store's end; returns how many messages were queued.
@@ -248,6 +243,16 @@ impl Walk {
                 return Ok(replayed);
             }
         }
+    }
+}
+
+/// Returns the seq of a place; beyond every head when this database has not reached it.
+async fn seq_of(store: &Store, room_id: RoomId, id: MessageId) -> Result<Seq, StoreError> {
+    let room = store.room(room_id).await?;
+    let newest = room.and_then(|room| room.last_message_id);
+    match newest {
+        Some(newest) if id <= newest => store.seq_at(room_id, id).await,
+        _ => Ok(Seq(u64::MAX)),
     }
 }
 
