@@ -41,7 +41,7 @@ function enter(current) {
     },
     onEnd: (reason) => {
       app = null;
-      forgetSession();
+      if (session) forgetSession(session);
       session = null;
       resume = null;
       find('#chat').inert = false;

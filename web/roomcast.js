@@ -774,6 +774,15 @@ export class Roomcast extends EventTarget {
     window.addEventListener('pageshow', () => this.#wake(), { signal });
     const drop = () => this.#socket && void this.#closed(Close.LOST);
     window.addEventListener('offline', drop, { signal });
+    // What was read last would else be forgotten with the page.
+    const tell = () => {
+      for (const room of this.#rooms.values()) {
+        this.#cancel(room.readTimer);
+        room.readTimer = undefined;
+        this.#tellRead(room);
+      }
+    };
+    window.addEventListener('pagehide', tell, { signal });
     const look = () => document.visibilityState === 'visible' && this.#wake();
     document?.addEventListener('visibilitychange', look, { signal });
   }
@@ -930,7 +939,9 @@ export class Roomcast extends EventTarget {
     const id = roomId.toLowerCase();
     const room = this.#rooms.get(id);
     if (!room) return;
-    this.#forget(room, new RoomcastError('NOT_JOINED', 'The room was left.'));
+    const left = new RoomcastError('NOT_JOINED', 'The room was left.');
+    this.#forget(room, left);
+    this.#abandon(id, left.code, left.message);
     this.#write('leaveRoom', { roomId: id });
   }
 
@@ -1007,14 +1018,15 @@ export class Roomcast extends EventTarget {
   /** @param {Room} room @param {number} upTo @param {() => boolean} isCurrent */
   async #readMissed(room, upTo, isCurrent) {
     room.phase = 'reading';
+    // Of its own: who knows a seq alone begins with what is known already.
+    let after = room.lastId;
     while ((room.lastSeq ?? 0) < upTo) {
-      const { messages } = await this.rest.messages(room.id, {
-        after: room.lastId,
-        limit: MAX_PAGE,
-      });
+      const { messages } = await this.rest.messages(room.id, { after, limit: MAX_PAGE });
       if (!isCurrent()) return;
       // Stored and yet not to be read: asked again later, as after any other failure.
-      if (messages.length === 0) throw lost();
+      const last = messages.at(-1);
+      if (!last) throw lost();
+      after = last.id;
       for (const msg of messages) this.#deliver(room, msg);
     }
   }
@@ -1076,12 +1088,16 @@ export class Roomcast extends EventTarget {
     const room = this.#rooms.get(roomId);
     if (!room) return;
     this.#forget(room, error);
+    this.#abandon(roomId, code, error.message);
+    this.#emit('roomLost', { roomId, code });
+  }
+
+  /** Settles the sends of a room that is heard no more. @param {string} roomId @param {string} code @param {string} why */
+  #abandon(roomId, code, why) {
     for (const entry of this.#outbox.all()) {
-      const told =
-        entry.stage === 'accepted' ? 'It was accepted, but not seen stored.' : error.message;
+      const told = entry.stage === 'accepted' ? 'It was accepted, but not seen stored.' : why;
       if (entry.roomId === roomId) this.#fail(entry, code, told);
     }
-    this.#emit('roomLost', { roomId, code });
   }
 
   /** @param {Room} room @param {RoomcastError} error */
@@ -1105,7 +1121,10 @@ export class Roomcast extends EventTarget {
    * @param {{type?: 'TEXT'|'IMAGE', clientMsgId?: string}} [options]
    * @returns {Sending} resolves when it is stored
    */
-  send(roomId, content, { type = 'TEXT', clientMsgId = randomId() } = {}) {
+  send(roomId, content, options = {}) {
+    const { type = 'TEXT' } = options;
+    // As the server writes it.
+    const clientMsgId = (options.clientMsgId ?? randomId()).toLowerCase();
     const known = this.#outbox.find(clientMsgId);
     if (known) return known.sending;
     const id = roomId.toLowerCase();

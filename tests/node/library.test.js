@@ -66,6 +66,25 @@ test('what would break the connection holds nothing up either', async (t) => {
   assert.deepEqual(client.all('state').length, 2, 'it never went offline');
 });
 
+test('an id in capitals is the id that comes back', async (t) => {
+  const { clients, roomId } = await chat(t);
+  const clientMsgId = 'A1B2C3D4-0000-4000-8000-00000000ABCD';
+  const stored = await clients[0].send(roomId, 'Capitals', { clientMsgId });
+  assert.equal(stored.clientMsgId, clientMsgId.toLowerCase());
+  assert.equal((await clients[0].send(roomId, 'Next')).seq, 2);
+});
+
+test('who leaves a room waits for none of its sends', async (t) => {
+  const { server, alice, roomId } = await chat(t);
+  const client = new Client(t, server, alice);
+  const joining = client.joinRoom(roomId);
+  const sending = client.send(roomId, 'Never');
+  client.leaveRoom(roomId);
+  await assert.rejects(joining, { code: 'NOT_JOINED' });
+  await assert.rejects(sending, { code: 'NOT_JOINED' });
+  assert.equal(client.waiting, 0);
+});
+
 test('the outbox has an end', async (t) => {
   const { server, alice, roomId } = await chat(t);
   const client = new Client(t, server, alice, { maxWaiting: 2 });

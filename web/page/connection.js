@@ -44,7 +44,8 @@ export class Connection {
 
   #show() {
     const { state, waiting } = this.client;
-    const isOnline = state === 'online' && navigator.onLine;
+    // A server on the same machine answers without a network, too.
+    const isOnline = state === 'online';
     const word = isOnline ? 'online' : state === 'connecting' ? 'connecting…' : 'offline';
     for (const place of document.querySelectorAll('[data-connection]')) {
       place.setAttribute('data-connection', isOnline ? 'online' : 'trouble');

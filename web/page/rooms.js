@@ -86,7 +86,11 @@ export class Rooms extends EventTarget {
     const ids = new Set(listed.map(({ id }) => id));
     // An answer that was overtaken may not know yet of a room that one has just made.
     const isNewest = turn === this.#loads;
-    for (const room of this.#rooms.values()) if (isNewest && !ids.has(room.id)) this.#lose(room);
+    for (const room of this.#rooms.values()) {
+      // One that moved up between two pages is in neither, and is followed all the same.
+      const isListed = ids.has(room.id) || this.client.cursor(room.id);
+      if (isNewest && !isListed) this.#lose(room);
+    }
     this.#emit('list');
     void this.#followAll();
   }

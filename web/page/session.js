@@ -18,18 +18,19 @@ export function loadSession() {
   return null;
 }
 
-/** With `stays`, for all tabs and until signed out; else for this tab alone. @param {Session} session */
+/** @param {boolean} stays for all tabs and until signed out; else for this tab alone */
+const placeOf = (stays) => (stays ? localStorage : sessionStorage);
+
+/** @param {Session} session */
 export function saveSession(session) {
-  const [place, other] = session.stays
-    ? [localStorage, sessionStorage]
-    : [sessionStorage, localStorage];
-  place.setItem(KEY, JSON.stringify(session));
-  other.removeItem(KEY);
+  // A tab's own place comes first: nothing of before may be left there.
+  if (session.stays) sessionStorage.removeItem(KEY);
+  placeOf(session.stays).setItem(KEY, JSON.stringify(session));
 }
 
-export function forgetSession() {
-  sessionStorage.removeItem(KEY);
-  localStorage.removeItem(KEY);
+/** Leaves alone what another tab has kept in the other place. @param {Session} session */
+export function forgetSession(session) {
+  placeOf(session.stays).removeItem(KEY);
 }
 
 /**
