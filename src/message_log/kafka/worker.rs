@@ -393,6 +393,7 @@ fn config(settings: &Settings) -> ClientConfig {
 }
 
 /// What the brokers know of partitions.
+#[derive(Default)]
 struct Places {
     committed: Offsets,
     first: Offsets,
@@ -401,6 +402,11 @@ struct Places {
 
 impl Places {
     fn look_up(queries: &Queries, partitions: &[u32]) -> Result<Self, LogError> {
+        if partitions.is_empty() {
+            // More workers than partitions. The client refuses a question about none, and the group
+            // needs to be told that none was taken over.
+            return Ok(Self::default());
+        }
         let all = || partitions.iter().copied();
         Ok(Self {
             committed: queries.committed(all())?,

@@ -11,6 +11,8 @@ struct Worked {
     /// Offsets by partition.
     offsets: BTreeMap<u32, Vec<u64>>,
     values: Vec<String>,
+    /// How many partitions it was given last; `None` before the group has given it any answer.
+    given: Option<usize>,
 }
 
 /// Works like the bridge: reads from the commit on, commits each batch; when partitions are taken
@@ -65,6 +67,7 @@ async fn work(log: KafkaLog, done: Arc<Mutex<Worked>>, commits: bool) {
     while let Some(event) = events.recv().await {
         match event {
             IngestEvent::Assigned(assignments) => {
+                lock(&done).given = Some(assignments.len());
                 for assignment in assignments {
                     lock(&done).offsets.entry(assignment.partition).or_default();
                     let number = assignment.partition;
@@ -173,6 +176,38 @@ async fn a_second_worker_takes_over_and_no_record_is_lost_or_read_twice() {
         let expected: Vec<u64> = (0..offsets.len() as u64).collect();
         assert_eq!(offsets, expected, "partition {partition}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_more_than_there_are_partitions_takes_over_from_the_others() {
+    if !has_kafka() {
+        return;
+    }
+    let fixture = KafkaFixture::new().await;
+    let mut workers = Vec::new();
+    for _ in 0..4 {
+        workers.push(TestWorker::start(&fixture, true).await);
+    }
+    let has_none = |worker: &TestWorker| lock(&worker.done).given == Some(0);
+    until("one has nothing to do", || workers.iter().any(has_none)).await;
+    append(&workers[0].log, 0..10).await;
+    let seen = |workers: &[TestWorker]| -> usize {
+        let seen = workers.iter().map(|it| lock(&it.done).values.len());
+        seen.sum()
+    };
+    until("all were read", || seen(&workers) >= 60).await;
+    let spare = workers.iter().position(has_none).expect("one of four");
+    let spare = workers.swap_remove(spare);
+    for worker in workers {
+        worker.close().await;
+    }
+    let had = lock(&spare.done).values.len();
+    append(&spare.log, 10..20).await;
+    until("it has the rest", || {
+        lock(&spare.done).values.len() >= had + 60
+    })
+    .await;
+    spare.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
