@@ -484,6 +484,8 @@ export class Roomcast extends EventTarget {
   #clockAheadMs = 0;
   #expiresAt = 0;
   #renewAt = Infinity;
+  /** Renewals that failed, in a row. */
+  #renewals = 0;
   #tickedAt = 0;
   #beatAt = 0;
 
@@ -829,12 +831,14 @@ export class Roomcast extends EventTarget {
       const ready = await this.#request('authenticate', { token: session.accessToken });
       this.#socketToken = session.accessToken;
       this.#expiresAt = Date.parse(ready.expiresAt);
+      this.#renewals = 0;
       this.#planRenewal();
     } catch (error) {
       // A token that is refused now will be so by the socket, which is where that is dealt with.
       if (turn !== this.#turn || /** @type {RoomcastError} */ (error).status === 401) return;
-      const wait = /** @type {RoomcastError} */ (error).retryAfterMs ?? this.#timing.firstBackoffMs;
-      this.#renewIn(wait * (1 + Math.random()));
+      const toldMs = /** @type {RoomcastError} */ (error).retryAfterMs ?? 0;
+      this.#renewIn(toldMs + backoff(this.#renewals, this.#timing));
+      this.#renewals += 1;
     }
   }
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 
+import { within } from '../../tests/node/patience.js';
 import { message, reaches, room, say, sees } from './room.js';
 import { Stage, shoot } from './stage.js';
 
@@ -15,6 +16,8 @@ const MESSAGES = 10_000;
 const CHUNK = 250;
 /** What may be in the document: the window, and about as much above and below. */
 const MAX_ROWS = 100;
+/** After so many, what still moves will not stop. */
+const MAX_FRAMES = 2_000;
 const FIRST_PAINT_BYTES = 100 * 1024;
 
 /** @type {Stage} */
@@ -46,11 +49,12 @@ after(() => stage.close());
 /** Resolves when all are accepted. @param {User} sender @param {string} roomId @param {string[]} contents */
 async function fill({ token }, roomId, contents) {
   const ids = contents.map(() => randomUUID());
-  await blank.evaluate(async ([bearer, room, texts, clientMsgIds]) => {
+  const sent = blank.evaluate(async ([bearer, room, texts, clientMsgIds]) => {
     const socket = new WebSocket('/ws', ['roomcast.v1', `bearer.${bearer}`]);
     await new Promise((resolve) => (socket.onopen = resolve));
     let left = texts.length;
     const accepted = new Promise((resolve, reject) => {
+      socket.onclose = ({ code }) => reject(new Error(`closed with ${code}`));
       socket.onmessage = ({ data: frame }) => {
         const { event, data } = JSON.parse(frame);
         if (event === 'messageFailed') reject(new Error(data.error));
@@ -64,6 +68,7 @@ async function fill({ token }, roomId, contents) {
     await accepted;
     socket.close();
   }, /** @type {const} */ ([token, roomId, contents, ids]));
+  await within(sent, `${contents.length} accepted messages`);
 }
 
 /** One line, or a few: heights differ. @param {number} seq */
@@ -87,8 +92,9 @@ const places = () =>
 
 /** Resolves when what is drawn no longer moves. */
 async function settled() {
-  for (let same = 0, last = ''; same < 5;) {
-    await page.evaluate(() => new Promise(requestAnimationFrame));
+  for (let same = 0, last = '', frames = 0; same < 5; frames += 1) {
+    assert.ok(frames < MAX_FRAMES, `it still moves after ${frames} frames: ${last}`);
+    await within(page.evaluate(() => new Promise(requestAnimationFrame)), 'a frame');
     const now = JSON.stringify(await places());
     same = now === last ? same + 1 : 0;
     last = now;

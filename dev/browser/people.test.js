@@ -3,12 +3,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
+import { asked } from '../../tests/node/patience.js';
 import {
   HOSTILE,
   createRoom,
   message,
   noteStages,
   openRoom,
+  reaches,
   room,
   say,
   sees,
@@ -89,6 +91,8 @@ test('one makes a public room, the other comes in by its link, they chat', async
   await noteStages(carla);
   await say(room(carla), 'Which chapter?');
   await sees(room(dan), 'Which chapter?');
+  // The other may see it first.
+  await reaches(message(room(carla), 'Which chapter?'), 'stored');
   assert.equal((await stagesOf(carla, 'Which chapter?')).at(-1), 'stored');
   await dan.getByLabel('Message', { exact: true }).pressSequentially('The four');
   await carla.locator('.typing', { hasText: 'Dan is typing…' }).waitFor();
@@ -133,7 +137,7 @@ test('other rooms count what is new, until it is read', async () => {
   assert.equal(await dan.title(), 'roomcast');
   await shoot(dan, 'new-line-dark');
   // What is read is told once a second.
-  while (await dan.evaluate(unreadOnServer));
+  await asked('that all is read', async () => !(await dan.evaluate(unreadOnServer)));
   await dan.reload();
   await sees(room(dan), 'Hello?');
   assert.equal(await dan.locator('.badge, .new-line').count(), 0);

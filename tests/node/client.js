@@ -3,6 +3,7 @@
 import { WebSocket } from 'ws';
 
 import { Roomcast } from '../../web/roomcast.js';
+import { within } from './patience.js';
 
 /** @typedef {import('../../web/roomcast.js').RoomcastEvents} RoomcastEvents */
 /** @typedef {import('../../web/roomcast.js').RoomcastOptions} RoomcastOptions */
@@ -68,17 +69,20 @@ export class Client extends Roomcast {
   }
 
   /** Resolves when `check` holds, which is looked at after every event. @param {() => boolean} check */
-  until(check) {
-    return /** @type {Promise<void>} */ (
+  async until(check) {
+    /** @type {() => void} */
+    let look = () => {};
+    const holds = /** @type {Promise<void>} */ (
       new Promise((resolve) => {
-        const look = () => {
-          if (!check()) return;
-          this.#waiters.delete(look);
-          resolve();
-        };
+        look = () => check() && resolve();
         this.#waiters.add(look);
         look();
       })
     );
+    try {
+      await within(holds, `\`${check}\``);
+    } finally {
+      this.#waiters.delete(look);
+    }
   }
 }

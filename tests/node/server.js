@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 
 import { start } from '../../dev/browser/server.js';
+import { within } from './patience.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The roomcast under test. */
@@ -125,11 +126,11 @@ export class Server {
     });
     write('joinRoom', {});
     // What is stored before is not told.
-    await joined;
+    await within(joined, 'roomJoined');
     for (const content of contents) {
       write('sendMessage', { clientMsgId: randomUUID(), type: 'TEXT', content });
     }
-    await stored;
+    await within(stored, `${contents.length} stored messages`);
     socket.close();
   }
 }

@@ -12,6 +12,7 @@ import { randomUUID } from 'node:crypto';
 import { io } from 'socket.io-client';
 import WebSocket from 'ws';
 
+import { asked, within } from './patience.js';
 import { Server } from './server.js';
 
 const PATIENCE_MS = 20_000;
@@ -190,14 +191,14 @@ describe('socket.io-client', () => {
       bare.send(JSON.stringify({ event, data }));
     await once(bare, 'open');
     say('joinRoom', { roomId });
-    await joined;
+    await within(joined, 'roomJoined');
 
     await ask(first, 'sendMessage', message(roomId, 'from the first'));
     await ask(second, 'sendMessage', message(roomId, 'from the second'));
     const alone = inboxes.map(({ until }) => until(3));
     say('sendMessage', message(roomId, 'from bare JSON'));
     const [atFirst, atSecond] = await Promise.all(alone);
-    while (heard.length < 3) await once(bare, 'message');
+    while (heard.length < 3) await within(once(bare, 'message'), 'newMessage');
     assert.deepEqual(atFirst.map(({ seq }) => seq), [1, 2, 3]);
     assert.deepEqual(atSecond, atFirst);
     assert.deepEqual(heard, atFirst);
@@ -220,10 +221,10 @@ describe('socket.io-client', () => {
   /** Waits until so many messages are stored. @param {string} roomId @param {number} count */
   async function stored(roomId, count) {
     const path = `/rooms/${roomId}/messages`;
-    for (;;) {
+    return asked(`${count} stored messages`, async () => {
       const messages = await server.rest('GET', path, { token: alice.token });
-      if (messages.length === count) return messages;
-    }
+      return messages.length === count && messages;
+    });
   }
 
   test('is refused another namespace', async (t) => {

@@ -67,7 +67,7 @@ export class App {
     this.#close();
     this.#aborter.abort();
     this.list.close();
-    this.rooms.close();
+    this.rooms.end();
     this.connection.close();
     this.client.disconnect();
     document.querySelectorAll('dialog').forEach((dialog) => dialog.close());
@@ -301,7 +301,7 @@ export class App {
   /** For who listens instead of looking. @param {Room} room @param {import('../roomcast.js').Message} msg */
   #announce(room, msg) {
     const where = this.#pane?.room === room ? '' : ` in ${room.name}`;
-    const text = `${this.rooms.nameOf(msg.senderId)}${where}: ${msg.content}`;
+    const text = `${this.rooms.nameOf(msg.senderId, room)}${where}: ${msg.content}`;
     find('#announcer').replaceChildren(element('span', {}, text));
   }
 

@@ -37,8 +37,7 @@ export class Composer {
       this.#send();
     });
     this.#input.addEventListener('keydown', (event) => {
-      // An input method uses Enter to choose a word.
-      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+      if (event.key !== 'Enter' || event.shiftKey || isOfInputMethod(event)) return;
       event.preventDefault();
       this.#send();
     });
@@ -86,3 +85,11 @@ export class Composer {
     this.#button.disabled = left < 0 || input.value.trim() === '';
   }
 }
+
+/**
+ * Whether a key chooses a word of an input method. Safari has ended the composition by then, and
+ * tells it by the code alone.
+ *
+ * @param {KeyboardEvent} event
+ */
+const isOfInputMethod = ({ isComposing, keyCode }) => isComposing || keyCode === 229;

@@ -24,6 +24,10 @@ export class History {
   messages = [];
   /** @type {Pending[]} */
   pending = [];
+  /** Counts the times that it became another history. */
+  turn = 0;
+  /** Whether what was there before the first message was asked for. */
+  #isRead = false;
 
   /** @param {string} userId whose messages are one's own */
   constructor(userId) {
@@ -38,8 +42,9 @@ export class History {
     return this.messages.at(-1);
   }
 
+  /** Whether anything before what is known may be read. */
   get hasOlder() {
-    return !!this.first && this.first.seq > 1;
+    return this.first ? this.first.seq > 1 : !this.#isRead;
   }
 
   /** All there is to show, in order. @returns {Item[]} */
@@ -54,10 +59,20 @@ export class History {
     this.messages.push(msg);
   }
 
-  /** @param {Message[]} page the page before the first message */
+  /** @param {Message[]} page the page before the first message; the newest if there is none */
   prepend(page) {
     const first = this.first?.seq ?? Infinity;
-    this.messages = [...page.filter(({ seq }) => seq < first), ...this.messages];
+    const older = page.filter(({ seq }) => seq < first);
+    for (const { clientMsgId, senderId } of older) {
+      if (senderId === this.userId) this.drop(clientMsgId);
+    }
+    this.messages = [...older, ...this.messages];
+    this.#isRead = true;
+  }
+
+  /** Forgets all but the newest; the rest can be read again. @param {number} count to keep */
+  trim(count) {
+    if (this.messages.length > count) this.messages = this.messages.slice(-count);
   }
 
   /**
@@ -83,15 +98,46 @@ export class History {
   /** Forgets what is stored: the room's history is another one. */
   clear() {
     this.messages = [];
+    this.turn += 1;
+    this.#isRead = false;
   }
 
-  /** Counts what others wrote after a message. @param {string|null} id */
+  /**
+   * Finds the first message that is new to the reader, by their mark, else by how many there are:
+   * what was said before somebody came is not new to them.
+   *
+   * @param {import('./unread.js').New|null} sought
+   * @returns {Message|null|undefined} null: there is none; undefined: it is before what is known
+   */
+  firstNew(sought) {
+    if (!sought) return null;
+    const { mark, count, upToSeq } = sought;
+    const isOther = (/** @type {Message} */ { senderId }) => senderId !== this.userId;
+    if (mark !== null) {
+      const reaches = !this.hasOlder || (this.first && this.first.id <= mark);
+      const isNew = (/** @type {Message} */ msg) => msg.id > mark && isOther(msg);
+      return reaches ? (this.messages.find(isNew) ?? null) : undefined;
+    }
+    const others = this.messages.filter((msg) => isOther(msg) && msg.seq <= upToSeq);
+    const first = others.at(-count) ?? (this.hasOlder ? undefined : others[0]);
+    return first ?? (this.hasOlder ? undefined : null);
+  }
+
+  /** Counts what others wrote after a message. @param {string} id */
   othersAfter(id) {
+    return this.#othersWhile((msg) => msg.id > id);
+  }
+
+  /** Counts what others wrote after a place in the room. @param {number} seq */
+  othersAfterSeq(seq) {
+    return this.#othersWhile((msg) => msg.seq > seq);
+  }
+
+  /** From the newest back. @param {(msg: Message) => boolean} isAfter */
+  #othersWhile(isAfter) {
     let count = 0;
-    for (let at = this.messages.length - 1; at >= 0; at -= 1) {
-      const msg = this.messages[at];
-      if (id !== null && msg.id <= id) break;
-      if (msg.senderId !== this.userId) count += 1;
+    for (let at = this.messages.length - 1; at >= 0 && isAfter(this.messages[at]); at -= 1) {
+      if (this.messages[at].senderId !== this.userId) count += 1;
     }
     return count;
   }

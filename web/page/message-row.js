@@ -42,12 +42,19 @@ export function keyOf(item, userId) {
   return `own ${item.clientMsgId}`;
 }
 
-/** Changes when the row must be made anew. @param {Item} item @param {Context} context */
-export function looksOf(item, context) {
+/**
+ * Changes when the row must be made anew.
+ *
+ * @param {Item} item
+ * @param {Item|undefined} before
+ * @param {Context} context
+ */
+export function looksOf(item, before, context) {
   const name = isStored(item) ? context.nameOf(item.senderId) : '';
   const error = isStored(item) ? '' : item.error;
   const isNew = isStored(item) && item.id === context.newFrom;
-  return `${stageOf(item)} ${name} ${isNew} ${error} ${item.createdAt}`;
+  const day = isNewDay(item, before) ? dayText(new Date(item.createdAt)) : '';
+  return `${stageOf(item)} ${name} ${isNew} ${error} ${item.createdAt} ${day}`;
 }
 
 /**
@@ -58,15 +65,14 @@ export function looksOf(item, context) {
 export function messageRow(item, before, context) {
   const isOwn = (senderOf(item) ?? context.userId) === context.userId;
   const isNew = isStored(item) && item.id === context.newFrom;
-  const day = dayOf(item);
-  const isNewDay = !before || dayOf(before) !== day;
-  const isBlock = !isNewDay && !isNew && isSameBlock(item, before, context.userId);
+  const hasDay = isNewDay(item, before);
+  const isBlock = !hasDay && !isNew && isSameBlock(item, before, context.userId);
   const row = element('li', { class: 'row' });
   row.classList.add(isOwn ? 'own' : 'other');
   row.classList.toggle('follows', isBlock);
   row.dataset.stage = stageOf(item);
   if (isStored(item)) row.dataset.seq = String(item.seq);
-  if (isNewDay) row.append(divider('day', dayText(new Date(item.createdAt))));
+  if (hasDay) row.append(divider('day', dayText(new Date(item.createdAt))));
   if (isNew) row.append(divider('new-line', 'New messages'));
   row.append(
     isStored(item) && item.type === 'SYSTEM' ? notice(item) : body(item, context, isOwn, isBlock),
@@ -131,6 +137,9 @@ function isSameBlock(item, before, userId) {
 
 /** The local day, comparable. @param {Item} item */
 const dayOf = ({ createdAt }) => new Date(createdAt).toDateString();
+
+/** @param {Item} item @param {Item|undefined} before */
+const isNewDay = (item, before) => !before || dayOf(before) !== dayOf(item);
 
 /** @param {Date} day */
 function dayText(day) {

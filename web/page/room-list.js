@@ -2,6 +2,7 @@
 
 import { element, find } from '../element.js';
 import { icon } from './icon.js';
+import { onNewDay } from './new-day.js';
 
 /** @typedef {import('./rooms.js').Room} Room */
 /** @typedef {import('./rooms.js').Rooms} Rooms */
@@ -20,6 +21,11 @@ export class RoomList {
   #open = null;
   /** @type {Map<string, {item: HTMLElement, looks: string}>} */
   #shown = new Map();
+  /** The rooms that can be seen, as far as they are drawn. @type {Set<string>} */
+  #visible = new Set();
+  #watcher = new IntersectionObserver((changes) => this.#onVisible(changes), {
+    root: find('.rooms'),
+  });
 
   /** @param {Rooms} rooms */
   constructor(rooms) {
@@ -27,6 +33,7 @@ export class RoomList {
     const { signal } = this.#aborter;
     rooms.addEventListener('list', () => this.#draw(), { signal });
     rooms.addEventListener('typing', () => this.#draw(), { signal });
+    onNewDay(() => this.#draw(), signal);
     this.#filter.addEventListener('input', () => this.#draw(), { signal });
     find('.rooms').addEventListener('keydown', (event) => this.#onKey(event), { signal });
     this.#show();
@@ -35,6 +42,7 @@ export class RoomList {
   close() {
     this.#aborter.abort();
     cancelAnimationFrame(this.#frame);
+    this.#watcher.disconnect();
     this.#list.replaceChildren();
     this.#filter.value = '';
   }
@@ -74,12 +82,17 @@ export class RoomList {
     for (const room of rooms) {
       const looks = this.#looksOf(room);
       const known = this.#shown.get(room.id);
-      const item = known?.item ?? element('li');
+      const item = known?.item ?? this.#item(room);
       if (known?.looks !== looks) this.#fill(item, room);
       item.querySelector('a')?.setAttribute('tabindex', room.id === entry ? '0' : '-1');
       next.set(room.id, { item, looks });
     }
-    for (const [id, { item }] of this.#shown) if (!next.has(id)) item.remove();
+    for (const [id, { item }] of this.#shown) {
+      if (next.has(id)) continue;
+      item.remove();
+      this.#watcher.unobserve(item);
+      this.#visible.delete(id);
+    }
     let place = this.#list.firstElementChild;
     const focused = document.activeElement;
     for (const { item } of next.values()) {
@@ -89,16 +102,40 @@ export class RoomList {
     // An element that moves loses the focus.
     if (focused instanceof HTMLElement && focused !== document.activeElement) focused.focus();
     this.#shown = next;
+    for (const id of this.#visible) this.#wantPreview(id);
+  }
+
+  /** @param {Room} room */
+  #item({ id }) {
+    const item = element('li', { 'data-room-id': id });
+    this.#watcher.observe(item);
+    return item;
+  }
+
+  /** @param {IntersectionObserverEntry[]} changes */
+  #onVisible(changes) {
+    for (const { target, isIntersecting } of changes) {
+      const id = /** @type {HTMLElement} */ (target).dataset.roomId ?? '';
+      if (isIntersecting) this.#visible.add(id);
+      else this.#visible.delete(id);
+      if (isIntersecting) this.#wantPreview(id);
+    }
+  }
+
+  /** What was said last is asked for where it is looked at, not for each of many rooms. @param {string} id */
+  #wantPreview(id) {
+    const room = this.rooms.get(id);
+    if (room) this.rooms.preview(room, () => this.#visible.has(id));
   }
 
   /** @param {Room} room */
   #looksOf(room) {
-    const { id, name, visibility, unread } = room;
+    const { id, name, visibility } = room;
     return JSON.stringify([
       id === this.#open,
       name,
       visibility,
-      unread,
+      room.unread.count,
       this.#preview(room),
       whenOf(room),
     ]);
@@ -106,7 +143,8 @@ export class RoomList {
 
   /** @param {HTMLElement} item @param {Room} room */
   #fill(item, room) {
-    const { id, name, visibility, unread } = room;
+    const { id, name, visibility } = room;
+    const unread = room.unread.count;
     const link = item.querySelector('a') ?? item.appendChild(element('a', { href: `#${id}` }));
     const isOpen = id === this.#open;
     link.toggleAttribute('aria-current', isOpen);
@@ -129,16 +167,17 @@ export class RoomList {
   }
 
   /** @param {Room} room */
-  #preview({ history, typing }) {
+  #preview(room) {
+    const { history, typing, lastMessageAt } = room;
     const [typist] = typing;
-    if (typist) return `${this.rooms.nameOf(typist)} is typing…`;
+    if (typist) return `${this.rooms.nameOf(typist, room)} is typing…`;
     const mine = history.pending.at(-1);
     if (mine) return `You: ${mine.content}`;
     const { last } = history;
-    if (!last) return 'Nothing yet';
+    if (!last) return lastMessageAt ? '…' : 'Nothing yet';
     if (last.type === 'SYSTEM') return last.content;
     const isOwn = last.senderId === this.rooms.me.id;
-    return `${isOwn ? 'You' : this.rooms.nameOf(last.senderId)}: ${last.content}`;
+    return `${isOwn ? 'You' : this.rooms.nameOf(last.senderId, room)}: ${last.content}`;
   }
 
   /** @param {KeyboardEvent} event */

@@ -5,6 +5,7 @@ import { Composer } from './composer.js';
 import { isStored } from './history.js';
 import { icon } from './icon.js';
 import { keyOf, looksOf, messageRow } from './message-row.js';
+import { onNewDay } from './new-day.js';
 import { RoomHead } from './room-head.js';
 import { Windowed } from './windowed.js';
 
@@ -14,8 +15,12 @@ import { Windowed } from './windowed.js';
 /** @typedef {import('./history.js').Pending} Pending */
 
 const PAGE = 100;
-/** What is new is shown from its beginning, unless it is more than this. */
+/** What is new is shown from its beginning, unless it is more than this … */
 const MAX_NEW = 300;
+/** … or further up, because of one's own between: a room opens after so many pages. */
+const MAX_PAGES = 5;
+/** Kept of what is above, for who reads the newest. */
+const KEPT = 1_000;
 /** Reads of one failed page are not repeated faster. */
 const AGAIN_MS = 3_000;
 
@@ -34,9 +39,9 @@ export class RoomPane {
   #jumpEnd = element('button', { type: 'button', class: 'jump down', hidden: true });
   #composer;
   #window;
-  /** The reader's mark when the room was opened. @type {string|null} */
-  #readBefore;
-  /** @type {string|null} */
+  /** What was new when the room was opened; null: nothing. @type {import('./unread.js').New|null} */
+  #new;
+  /** The first message of it, once it is known. @type {string|null} */
   #newFrom = null;
   #isNewSeen = false;
   /** Before it is where it begins, nothing is read. */
@@ -53,7 +58,7 @@ export class RoomPane {
   constructor(rooms, room, actions) {
     this.rooms = rooms;
     this.room = room;
-    this.#readBefore = room.unread > 0 ? (room.lastReadId ?? '') : null;
+    this.#new = room.unread.news();
     this.#composer = new Composer({
       send: (text) => this.#send(text),
       typing: (isTyping) => rooms.client.typing(room.id, isTyping),
@@ -63,7 +68,7 @@ export class RoomPane {
     const context = this.#context();
     this.#window = new Windowed(this.#log, list, {
       keyOf: (item) => keyOf(item, rooms.me.id),
-      looksOf: (item) => looksOf(item, { ...context, newFrom: this.#newFrom }),
+      looksOf: (item, before) => looksOf(item, before, { ...context, newFrom: this.#newFrom }),
       make: (item, before) => messageRow(item, before, { ...context, newFrom: this.#newFrom }),
       onScrolled: () => this.#onScrolled(),
     });
@@ -76,6 +81,7 @@ export class RoomPane {
 
   /** Call it once the pane is in the document. */
   open() {
+    this.rooms.open(this.room);
     this.#showMessages();
     void this.#place();
   }
@@ -83,6 +89,7 @@ export class RoomPane {
   close() {
     this.#aborter.abort();
     this.#window.close();
+    this.rooms.close(this.room);
     this.rooms.client.typing(this.room.id, false);
   }
 
@@ -102,7 +109,7 @@ export class RoomPane {
   #context() {
     return {
       userId: this.rooms.me.id,
-      nameOf: (userId) => this.rooms.nameOf(userId),
+      nameOf: (userId) => this.rooms.nameOf(userId, this.room),
       newFrom: null,
       retry: (item) => {
         const { clientMsgId, content } = /** @type {Pending} */ (item);
@@ -126,11 +133,12 @@ export class RoomPane {
     on('messages', () => this.#showMessages());
     on('arrived', () => this.#arrived());
     on('reset', () => {
-      this.#readBefore = this.#newFrom = null;
+      this.#new = this.#newFrom = null;
       this.#window.reset();
     });
     on('people', () => this.#showMessages());
     on('typing', () => this.#showTyping());
+    onNewDay(() => this.#showMessages(), signal);
     const seen = () => this.#markRead();
     document.addEventListener('visibilitychange', seen, { signal });
     addEventListener('focus', seen, { signal });
@@ -150,7 +158,7 @@ export class RoomPane {
     this.#window.show(this.room.history.items());
     const { history } = this.room;
     const isEmpty = !history.first && history.pending.length === 0;
-    if (isEmpty && !this.room.isFollowed) this.#head.textContent = 'Loading…';
+    if (isEmpty && history.hasOlder) this.#head.textContent = 'Loading…';
     else if (isEmpty) this.#head.textContent = 'Nothing was said here yet.';
     else if (history.hasOlder) this.#head.textContent = 'Loading older messages…';
     else this.#head.textContent = 'This is the beginning of the room.';
@@ -158,21 +166,16 @@ export class RoomPane {
 
   /** The line stays where it was drawn first. */
   #findFirstNew() {
-    const mark = this.#readBefore;
-    if (mark === null || this.#newFrom !== null) return;
-    const { messages, hasOlder } = this.room.history;
-    const reaches = !hasOlder || (messages[0] && messages[0].id <= mark);
-    if (!reaches) return;
-    const isNew = (/** @type {{id: string, senderId: string}} */ { id, senderId }) =>
-      id > mark && senderId !== this.rooms.me.id;
-    this.#newFrom = messages.find(isNew)?.id ?? null;
+    if (this.#new && this.#newFrom === null) {
+      this.#newFrom = this.room.history.firstNew(this.#new)?.id ?? null;
+    }
   }
 
   #arrived() {
-    const { lastReadId } = this.room;
-    const wasRead = this.#newFrom !== null && lastReadId !== null && lastReadId >= this.#newFrom;
-    if (!isWatching() && (this.#readBefore === null || wasRead)) {
-      this.#readBefore = lastReadId ?? '';
+    const { mark } = this.room.unread;
+    const wasRead = this.#newFrom !== null && mark !== null && mark >= this.#newFrom;
+    if (!isWatching() && (!this.#new || wasRead)) {
+      this.#new = this.room.unread.news();
       this.#newFrom = null;
     }
     if (!this.#window.isAtEnd) this.#belowCount += 1;
@@ -181,7 +184,7 @@ export class RoomPane {
   /** @param {string} text */
   #send(text) {
     // Who answers has read.
-    this.#readBefore = null;
+    this.#new = null;
     this.#newFrom = null;
     this.#say(text);
     this.#window.scrollToEnd();
@@ -193,7 +196,11 @@ export class RoomPane {
   }
 
   #onScrolled() {
-    if (this.#window.isAtEnd) this.#belowCount = 0;
+    if (this.#window.isAtEnd) {
+      this.#belowCount = 0;
+      const { messages } = this.room.history;
+      if (messages.length > KEPT + PAGE) this.rooms.trim(this.room, KEPT);
+    }
     this.#jumpEnd.hidden = this.#window.isAtEnd;
     const below = this.#belowCount ? `${this.#belowCount} new` : 'Newest';
     this.#jumpEnd.replaceChildren(icon('down'), below);
@@ -209,9 +216,11 @@ export class RoomPane {
     const isAbove = this.#newFrom !== null && first && isStored(first) && first.id > this.#newFrom;
     // Once it was seen, it is found without a button.
     if (this.#newFrom !== null && !isAbove) this.#isNewSeen = true;
-    const isOffered = this.#readBefore !== null && this.#isPlaced && !this.#isNewSeen;
+    const isOffered = this.#new !== null && this.#isPlaced && !this.#isNewSeen;
     this.#jumpNew.hidden = !isOffered || !(isUnknown || isAbove);
-    this.#jumpNew.replaceChildren(icon('up'), 'To the first new message');
+    const count = this.#new?.count ?? 0;
+    const text = count > 1 ? `To the first of ${count} new messages` : 'To the new message';
+    this.#jumpNew.replaceChildren(icon('up'), text);
   }
 
   /** What one has seen is read; who looks elsewhere has seen nothing. */
@@ -236,32 +245,45 @@ export class RoomPane {
       return true;
     } catch {
       const { signal } = this.#aborter;
-      const again = () => !signal.aborted && this.#window.isNearTop() && this.#loadOlder();
+      const again = () => {
+        if (signal.aborted) return;
+        if (!this.#isPlaced) void this.#place();
+        else if (this.#window.isNearTop()) void this.#loadOlder();
+      };
       setTimeout(again, AGAIN_MS);
       return false;
     }
   }
 
-  /** The list has read a few, a window needs more; then to what is new, if there is. */
+  /** The list has read a few, a window needs more; then to what is new, if that is near. */
   async #place() {
-    await this.rooms.follow(this.room);
-    if (this.#aborter.signal.aborted) return;
-    const { history, unread } = this.room;
-    if (history.messages.length < PAGE / 2) await this.#loadOlder();
-    if (this.#readBefore !== null && unread <= MAX_NEW) {
-      while (this.#newFrom === null && (await this.#loadOlder()));
-      this.#scrollToNew();
-    }
+    const { history } = this.room;
+    const { signal } = this.#aborter;
+    const isShort = () => history.messages.length < PAGE / 2 && history.hasOlder;
+    if (isShort() && !(await this.#loadOlder())) return;
+    if (signal.aborted) return;
+    if (this.#new && this.#new.count <= MAX_NEW) await this.#findNew(MAX_PAGES);
+    if (signal.aborted) return;
+    this.#scrollToNew();
     this.#isPlaced = true;
     this.#onScrolled();
   }
 
   async #toFirstNew() {
     this.#jumpNew.disabled = true;
-    while (this.#newFrom === null && (await this.#loadOlder()));
+    await this.#findNew(Infinity);
     this.#jumpNew.disabled = false;
     this.#log.focus();
     this.#scrollToNew();
+  }
+
+  /** Reads up to the first new message. @param {number} maxPages */
+  async #findNew(maxPages) {
+    const { history } = this.room;
+    const isThere = () => history.firstNew(this.#new) !== undefined;
+    for (let page = 0; page < maxPages && !isThere(); page += 1) {
+      if (!(await this.#loadOlder())) return;
+    }
   }
 
   #scrollToNew() {
@@ -272,7 +294,7 @@ export class RoomPane {
   // ---- people ----
 
   #showTyping() {
-    const names = [...this.room.typing].map((userId) => this.rooms.nameOf(userId));
+    const names = [...this.room.typing].map((userId) => this.rooms.nameOf(userId, this.room));
     if (names.length === 0) this.#typing.textContent = '';
     else if (names.length > 2) this.#typing.textContent = 'Several people are typing…';
     else

@@ -1,14 +1,21 @@
 // One's rooms: what is in them, who, and what is new, kept live by the client.
 
 import { History } from './history.js';
+import { Queue } from './queue.js';
+import { Unread } from './unread.js';
 
 /** @typedef {import('../roomcast.js').Message} Message */
 /** @typedef {import('../roomcast.js').Member} Member */
+/** @typedef {import('../roomcast.js').RoomSummary} RoomSummary */
 
-/** Rooms whose history is read at the same time. */
+/** Requests for the list that run at the same time. */
 const AT_ONCE = 4;
-/** Read of each room at first, for the list; more when it is opened. */
+/** Read of a room for the list; more when it is opened. */
 const PREVIEW = 10;
+/** Kept of a room that is not open. */
+const KEPT = 100;
+/** Counts that the server has to be asked for are asked for together. */
+const RECOUNT_MS = 300;
 
 /**
  * @typedef {object} Room
@@ -17,14 +24,12 @@ const PREVIEW = 10;
  * @property {'public'|'private'} visibility
  * @property {string} createdAt
  * @property {string|null} lastMessageAt
- * @property {number} unread
- * @property {string|null} lastReadId the reader's mark
- * @property {number} countedSeq what `unread` has counted
- * @property {Promise<void>|null} following
- * @property {boolean} isFollowed its newest messages are known
+ * @property {Unread} unread
  * @property {History} history
  * @property {Map<string, Member>} members empty until they are asked for
+ * @property {boolean} hasMembers whether all are known
  * @property {Set<string>} typing the users who type
+ * @property {boolean} isOpen
  */
 
 /**
@@ -37,7 +42,13 @@ export class Rooms extends EventTarget {
   /** @type {Map<string, string>} */
   #names = new Map();
   #aborter = new AbortController();
-  #loads = 0;
+  #queue = new Queue(AT_ONCE);
+  /** Counts how often the list was asked for … */
+  #asked = 0;
+  /** … and to which of these it was taken. */
+  #taken = 0;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #recounting;
 
   /**
    * @param {import('../roomcast.js').Roomcast} client
@@ -64,13 +75,13 @@ export class Rooms extends EventTarget {
 
   get unread() {
     let sum = 0;
-    for (const { unread } of this.#rooms.values()) sum += unread;
+    for (const { unread } of this.#rooms.values()) sum += unread.count;
     return sum;
   }
 
-  /** @param {string} userId */
-  nameOf(userId) {
-    return this.#names.get(userId) ?? 'Former member';
+  /** @param {string} userId @param {Room} room in which they speak */
+  nameOf(userId, room) {
+    return this.#names.get(userId) ?? (room.hasMembers ? 'Former member' : '…');
   }
 
   /** @param {Room} room */
@@ -78,43 +89,70 @@ export class Rooms extends EventTarget {
     return room.members.get(this.me.id)?.role;
   }
 
-  /** Reads the list of one's rooms, and begins to follow each; what is known stays. */
+  /** Reads the list of one's rooms, follows the new ones, and takes the server's counts. */
   async load() {
-    const turn = (this.#loads += 1);
+    this.#asked += 1;
+    const turn = this.#asked;
     const listed = await this.rest.allRooms();
+    // Of answers that overtake each other, that to the later question holds.
+    if (turn < this.#taken || this.#aborter.signal.aborted) return;
+    this.#taken = turn;
     for (const summary of listed) this.#take(summary);
-    const ids = new Set(listed.map(({ id }) => id));
-    // An answer that was overtaken may not know yet of a room that one has just made.
-    const isNewest = turn === this.#loads;
-    for (const room of this.#rooms.values()) {
-      // One that moved up between two pages is in neither, and is followed all the same.
-      const isListed = ids.has(room.id) || this.client.cursor(room.id);
-      if (isNewest && !isListed) this.#lose(room);
-    }
     this.#emit('list');
-    void this.#followAll();
   }
 
-  /** Resolves when a room is live, or cannot be for now. @param {Room} room */
-  follow(room) {
-    room.following ??= this.#tryToFollow(room);
-    return room.following;
+  /** What was said last, for the list. @param {Room} room @param {() => boolean} isWanted at its turn */
+  preview(room, isWanted) {
+    const { history, lastMessageAt } = room;
+    if (history.last) return void this.#learnName(room, history.last.senderId);
+    if (!lastMessageAt || !history.hasOlder) return;
+    const read = async () => {
+      if (isWanted() && !history.last) await this.loadOlder(room, PREVIEW);
+    };
+    // What cannot be read now is asked for again when the list is.
+    this.#queue.run(`messages ${room.id}`, read).catch(() => {});
   }
 
-  /** Reads the page before what is known. @param {Room} room @param {number} limit */
-  async loadOlder(room, limit) {
-    const { first } = room.history;
-    if (!first || !room.history.hasOlder) return;
-    const { messages } = await this.rest.messages(room.id, { before: first.id, limit });
-    if (room.history.first !== first) return;
-    room.history.prepend(messages);
+  /** All about a room is wanted from now on. @param {Room} room */
+  open(room) {
+    room.isOpen = true;
+    // Else they come with the connection.
+    this.loadMembers(room).catch(() => {});
+  }
+
+  /** @param {Room} room */
+  close(room) {
+    room.isOpen = false;
+    this.trim(room, KEPT);
+  }
+
+  /** Forgets the older messages of a room; they are read again when they are wanted. @param {Room} room @param {number} count to keep */
+  trim(room, count) {
+    if (room.history.messages.length <= count) return;
+    room.history.trim(count);
     this.#emit('messages', { room });
+  }
+
+  /** Reads the page before what is known; the newest, if nothing is. @param {Room} room @param {number} limit */
+  async loadOlder(room, limit) {
+    const { history } = room;
+    const { first, turn } = history;
+    if (!history.hasOlder) return;
+    const page = first ? { before: first.id, limit } : { limit };
+    const { messages } = await this.rest.messages(room.id, page);
+    // What came meanwhile follows the newest page, and nothing else has been the first before.
+    if (history.turn !== turn || (first && history.first !== first)) return;
+    history.prepend(messages);
+    this.#emit('messages', { room });
+    this.#emit('list');
+    if (history.last) void this.#learnName(room, history.last.senderId);
   }
 
   /** @param {Room} room */
   async loadMembers(room) {
     const members = await this.rest.members(room.id);
     room.members = new Map(members.map((member) => [member.userId, member]));
+    room.hasMembers = true;
     for (const { userId, displayName } of members) this.#names.set(userId, displayName);
     this.#emit('people', { room });
     this.#emit('list');
@@ -132,65 +170,44 @@ export class Rooms extends EventTarget {
     if (room) this.#lose(room);
   }
 
-  close() {
+  end() {
     this.#aborter.abort();
+    clearTimeout(this.#recounting);
+    this.#queue.clear();
     this.#rooms.clear();
   }
 
   // ---- following ----
 
-  /** @param {any} summary */
-  #take({
-    id,
-    name,
-    visibility,
-    createdAt,
-    lastMessageAt,
-    lastSeq,
-    unreadCount,
-    lastReadMessageId,
-  }) {
-    const known = this.#rooms.get(id);
-    if (known) return void Object.assign(known, { name, visibility });
-    this.#rooms.set(id, {
+  /** @param {RoomSummary} summary */
+  #take(summary) {
+    const { id, name, visibility, lastMessageAt } = summary;
+    const room = this.#rooms.get(id) ?? this.#follow(summary);
+    Object.assign(room, { name, visibility, lastMessageAt });
+    room.unread.take(summary, room.history);
+  }
+
+  /** From its newest message on; what was before is read when it is looked at. @param {RoomSummary} summary */
+  #follow({ id, name, visibility, createdAt, lastMessageAt, lastSeq, lastMessageId, epoch }) {
+    /** @type {Room} */
+    const room = {
       id,
       name,
       visibility,
       createdAt,
       lastMessageAt,
-      unread: unreadCount,
-      lastReadId: lastReadMessageId,
-      countedSeq: lastSeq,
-      following: null,
-      isFollowed: false,
+      unread: new Unread(),
       history: new History(this.me.id),
       members: new Map(),
+      hasMembers: false,
       typing: new Set(),
-    });
-  }
-
-  /** A few at a time, so that what one opens meanwhile need not wait for all. */
-  async #followAll() {
-    const waiting = this.list();
-    const next = async () => {
-      for (let room = waiting.shift(); room; room = waiting.shift()) await this.follow(room);
+      isOpen: false,
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, next));
-  }
-
-  /** @param {Room} room */
-  async #tryToFollow(room) {
-    try {
-      const joined = this.client.joinRoom(room.id, { history: PREVIEW });
-      await Promise.all([joined, this.loadMembers(room)]);
-      room.isFollowed = true;
-      this.#emit('messages', { room });
-    } catch (error) {
-      // Not reached: the next load tries again.
-      room.following = null;
-      const { code } = /** @type {import('../roomcast.js').RoomcastError} */ (error);
-      if (code === 'NOT_MEMBER' || code === 'ROOM_NOT_FOUND') this.#lose(room);
-    }
+    this.#rooms.set(id, room);
+    const after = { seq: lastSeq, id: lastMessageId, epoch };
+    // Why it cannot be is told by `roomLost`.
+    this.client.joinRoom(id, { history: PREVIEW, after }).catch(() => {});
+    return room;
   }
 
   #listen() {
@@ -215,11 +232,16 @@ export class Rooms extends EventTarget {
     });
     on('reset', (room) => {
       room.history.clear();
+      room.unread.reset();
       this.#emit('reset', { room });
+      // What was asked before may be about the former history.
+      this.#taken = this.#asked + 1;
+      this.#recount();
     });
     on('joined', (room) => {
       // Who came and went meanwhile is not told again.
-      if (room.isFollowed) this.loadMembers(room).catch(() => {});
+      room.hasMembers = false;
+      if (room.isOpen) this.loadMembers(room).catch(() => {});
     });
     on('roomLost', (room) => this.#lose(room));
     on('memberJoined', (room, member) => this.#entered(room, member));
@@ -238,6 +260,7 @@ export class Rooms extends EventTarget {
       if (!isTyping) return this.#stopTyping(room, userId);
       room.typing.add(userId);
       this.#emit('typing', { room });
+      void this.#learnName(room, userId);
     });
     on('readUpdated', (room, { userId, lastReadMessageId }) => {
       if (userId === this.me.id) this.#moveMark(room, lastReadMessageId);
@@ -246,22 +269,43 @@ export class Rooms extends EventTarget {
 
   /** @param {Room} room @param {Message} msg */
   #arrive(room, msg) {
-    room.history.append(msg);
-    const isOther = msg.senderId !== this.me.id;
-    const isNews = msg.seq > room.countedSeq;
-    room.countedSeq = Math.max(room.countedSeq, msg.seq);
-    if (isNews && isOther) {
-      room.unread += 1;
+    const { history, unread, isOpen } = room;
+    history.append(msg);
+    const isNews = unread.arrive(msg, msg.senderId !== this.me.id);
+    // A page at a time, not one at each message.
+    if (!isOpen && history.messages.length > 2 * KEPT) history.trim(KEPT);
+    if (isNews) {
       this.#stopTyping(room, msg.senderId);
-      this.#emit('arrived', { room, msg });
+      void this.#tellNews(room, msg);
     }
     this.#emit('messages', { room });
     this.#emit('list');
   }
 
+  /** @param {Room} room @param {Message} msg */
+  async #tellNews(room, msg) {
+    if (!this.#isNamed(room, msg.senderId)) await this.#learnName(room, msg.senderId);
+    this.#emit('arrived', { room, msg });
+  }
+
+  /** @param {Room} room @param {string} userId */
+  #isNamed(room, userId) {
+    return room.hasMembers || this.#names.has(userId);
+  }
+
+  /** Asks who is in a room, if somebody speaks who is not known. @param {Room} room @param {string} userId */
+  async #learnName(room, userId) {
+    const learn = async () => {
+      if (!this.#isNamed(room, userId)) await this.loadMembers(room);
+    };
+    if (!this.#isNamed(room, userId))
+      await this.#queue.run(`members ${room.id}`, learn).catch(() => {});
+  }
+
   /** @param {Room} room @param {{userId: string, displayName: string, role: import('../roomcast.js').Role}} member */
   #entered(room, { userId, displayName, role }) {
     this.#names.set(userId, displayName);
+    if (!room.hasMembers) return;
     const unknown = { roomId: room.id, joinedAt: '', lastReadMessageId: null, online: null };
     const known = room.members.get(userId) ?? unknown;
     room.members.set(userId, { ...known, userId, displayName, role });
@@ -275,15 +319,19 @@ export class Rooms extends EventTarget {
 
   /** @param {Room} room @param {string} id @returns whether it moved */
   #moveMark(room, id) {
-    if (room.lastReadId !== null && room.lastReadId >= id) return false;
-    room.lastReadId = id;
-    const { first, last } = room.history;
-    // Without the messages between, the count is the server's.
-    if (last && (id >= last.id || (first && first.id <= id))) {
-      room.unread = room.history.othersAfter(id);
-    }
+    const moved = room.unread.moveTo(id, room.history);
+    if (moved === 'same') return false;
+    if (moved === 'unknown') this.#recount();
     this.#emit('list');
     return true;
+  }
+
+  /** Asks the server how much is unread. */
+  #recount() {
+    this.#recounting ??= setTimeout(() => {
+      this.#recounting = undefined;
+      this.load().catch(() => {});
+    }, RECOUNT_MS);
   }
 
   /** @param {Room} room */

@@ -10,6 +10,8 @@ const MARGIN = 0.8;
 const GUESSED_PX = 44;
 /** This close to the end is at the end. */
 const END_PX = 40;
+/** Heights of what is no longer in the list are forgotten when there are so many. */
+const MAX_FORGOTTEN = 500;
 
 /**
  * @template T
@@ -132,6 +134,11 @@ export class Windowed {
     this.#draw();
   }
 
+  #forget() {
+    const keys = new Set(this.#keys);
+    for (const key of this.#heights.keys()) if (!keys.has(key)) this.#heights.delete(key);
+  }
+
   /** The index of the row at a place in the list, as of the last drawing. @param {number} px */
   #at(px) {
     let [low, high] = [0, Math.max(0, this.#keys.length - 1)];
@@ -164,6 +171,7 @@ export class Windowed {
     if (!scroller.isConnected || scroller.clientHeight === 0) return;
     const anchor = wanted ?? (this.#isAtEnd ? null : this.#anchor());
     this.#keys = this.#items.map(this.rows.keyOf);
+    if (this.#heights.size > this.#keys.length + MAX_FORGOTTEN) this.#forget();
     const at = anchor ? this.#keys.indexOf(anchor.key) : -1;
     if (at < 0) this.#isAtEnd = true;
     // Heights that were guessed wrong move the window: a second round settles it.
