@@ -18,6 +18,8 @@ const CHUNK = 250;
 const MAX_ROWS = 100;
 /** After so many, what still moves will not stop. */
 const MAX_FRAMES = 2_000;
+/** A window's worth, and as much again above. */
+const MAX_PAGES = 3;
 const FIRST_PAINT_BYTES = 100 * 1024;
 
 /** @type {Stage} */
@@ -26,6 +28,7 @@ let stage;
 let carla;
 /** @type {User} */
 let dan;
+let roomId = '';
 /** @type {Page} */
 let page;
 /** Shows no page: what is sent by it is sent by nobody's page. @type {Page} */
@@ -34,7 +37,7 @@ let blank;
 before(async () => {
   stage = await Stage.open();
   [carla, dan] = [await stage.server.user('Carla'), await stage.server.user('Dan')];
-  const roomId = await stage.server.room(carla, dan);
+  roomId = await stage.server.room(carla, dan);
   blank = await stage.window('favicon.svg');
   const begun = performance.now();
   for (let sent = 0; sent < MESSAGES; sent += CHUNK) {
@@ -172,7 +175,7 @@ test('the wheel moves what is read by what it turns, wherever heights were guess
 test('one gets to the first new message, and to the beginning, and the document stays small', async () => {
   const log = page.locator('.log');
   const begun = performance.now();
-  await page.getByRole('button', { name: 'To the first new message' }).click();
+  await page.getByRole('button', { name: /To the first of \d+ new messages/ }).click();
   await page.getByText('This is the beginning of the room.').waitFor({ timeout: 90_000 });
   await page.locator('.new-line').waitFor();
   console.log(`all ${MESSAGES} after ${Math.round(performance.now() - begun)} ms`);
@@ -184,12 +187,29 @@ test('one gets to the first new message, and to the beginning, and the document 
   await shoot(page, 'long-beginning');
 });
 
+test('who is new in it and has read nothing opens it with a few requests, at what is new', async () => {
+  const eve = await stage.server.user('Eve');
+  await stage.server.rest('POST', `/rooms/${roomId}/join`, { token: eve.token });
+  await stage.server.flood(dan, roomId, ['Welcome', 'Eve', 'to a long talk']);
+  const hers = await stage.as(eve);
+  let pages = 0;
+  hers.on('request', (request) => {
+    if (/\/messages\?/.test(request.url())) pages += 1;
+  });
+  await hers.locator('.room-list a', { hasText: 'Test' }).click();
+  await message(room(hers), 'Welcome').locator('.new-line').waitFor();
+  await sees(room(hers), 'to a long talk');
+  await hers.waitForLoadState('networkidle');
+  assert.ok(pages <= MAX_PAGES, `${pages} pages were read`);
+  await hers.context().close();
+});
+
 test('with all of it loaded one still chats', async () => {
   const other = await stage.as(dan);
   await other.locator('.room-list a', { hasText: 'Test' }).click();
   await say(room(other), 'From below');
   const jump = page.locator('.jump.down');
-  await jump.getByText('1 new').waitFor();
+  await jump.getByText('4 new').waitFor();
   assert.ok('1' in (await places()), 'the reader was not moved');
   await jump.click();
   await sees(room(page), 'From below');

@@ -2,8 +2,9 @@
 
 export class Queue {
   #atOnce;
-  #running = 0;
-  /** What has not begun. @type {Map<string, {promise: Promise<void>, begin: () => void}>} */
+  /** By key, until they have ended. @type {Map<string, Promise<void>>} */
+  #tasks = new Map();
+  /** What has not begun. @type {Map<string, () => void>} */
   #waiting = new Map();
 
   /** @param {number} atOnce */
@@ -13,37 +14,39 @@ export class Queue {
 
   /**
    * Runs a task when its turn comes, the newest first: it is about what is looked at now. It is not
-   * added twice while it waits.
+   * added twice before it has ended.
    *
    * @param {string} key names the task
    * @param {() => Promise<void>} task
    * @returns {Promise<void>} settles as the task does
    */
   run(key, task) {
-    const known = this.#waiting.get(key);
-    if (known) return known.promise;
-    let begin = () => {};
-    const turn = /** @type {Promise<void>} */ (new Promise((resolve) => (begin = resolve)));
+    const known = this.#tasks.get(key);
+    if (known) return known;
+    const turn = /** @type {Promise<void>} */ (
+      new Promise((resolve) => this.#waiting.set(key, resolve))
+    );
     const promise = turn.then(task).finally(() => {
-      this.#running -= 1;
+      this.#tasks.delete(key);
       this.#next();
     });
-    this.#waiting.set(key, { promise, begin });
+    this.#tasks.set(key, promise);
     this.#next();
     return promise;
   }
 
   /** Forgets what has not begun. */
   clear() {
+    for (const key of this.#waiting.keys()) this.#tasks.delete(key);
     this.#waiting.clear();
   }
 
   #next() {
     const newest = [...this.#waiting].at(-1);
-    if (!newest || this.#running >= this.#atOnce) return;
-    const [key, { begin }] = newest;
+    const running = this.#tasks.size - this.#waiting.size;
+    if (!newest || running >= this.#atOnce) return;
+    const [key, begin] = newest;
     this.#waiting.delete(key);
-    this.#running += 1;
     begin();
   }
 }
