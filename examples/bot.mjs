@@ -15,6 +15,7 @@ if (!url || !roomId) throw new Error('usage: bot.mjs URL ROOM_ID');
 const client = new Roomcast({ url, token: process.env.ROOMCAST_TOKEN });
 
 client.on('state', ({ state, error }) => console.error(state, error?.message ?? ''));
+client.on('error', ({ code, message }) => console.error('refused:', code, message));
 client.on('roomLost', () => client.disconnect());
 client.on('message', ({ id, senderId, content }) => {
   const words = /^!echo (.+)/s.exec(content)?.[1];

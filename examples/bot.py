@@ -39,8 +39,7 @@ async def run(url, room_id):
                         await say("sendMessage", answer)
                 elif event == "newMessage":
                     is_own = waiting.pop(data["clientMsgId"], None) is not None
-                    is_new = data["seq"] > last
-                    last = max(last, data["seq"])
+                    is_new, last = data["seq"] > last, max(last, data["seq"])
                     if is_new and not is_own and data["content"].startswith("!echo "):
                         # The same id for the same question: sent again, it is there once.
                         answer_id = str(uuid.uuid5(uuid.NAMESPACE_OID, data["id"]))
@@ -51,6 +50,8 @@ async def run(url, room_id):
                 elif event == "messageFailed" and data["clientMsgId"] in waiting:
                     await asyncio.sleep(data.get("retryAfterMs", 1000) / 1000)
                     await say("sendMessage", waiting[data["clientMsgId"]])
+                elif event == "error":
+                    print("refused:", data["code"], data["message"], file=sys.stderr)
         except ConnectionClosed as closed:
             print("offline:", closed, file=sys.stderr)
 

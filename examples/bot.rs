@@ -29,8 +29,7 @@ async fn listen(url: &str, room: &str, last: &mut Option<u64>) -> Result<Infalli
     let bearer = format!("Bearer {}", env::var("ROOMCAST_TOKEN")?);
     let socket = format!("{}/ws", url.replacen("http", "ws", 1));
     let mut request = ws::client::IntoClientRequest::into_client_request(socket)?;
-    let headers = request.headers_mut();
-    headers.insert("Authorization", bearer.parse()?);
+    request.headers_mut().insert("Authorization", bearer.parse()?);
     let (mut socket, _) = connect_async(request).await?;
     let join = json!({"event": "joinRoom", "data": {"roomId": room, "after": last}});
     socket.send(join.to_string().into()).await?;
@@ -53,6 +52,8 @@ async fn listen(url: &str, room: &str, last: &mut Option<u64>) -> Result<Infalli
                 ensure!(status < 429, "not answered: {status}");
             }
             *last = data["seq"].as_u64();
+        } else if event == Some("error") {
+            eprintln!("refused: {data}");
         }
     }
 }

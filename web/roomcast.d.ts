@@ -249,6 +249,8 @@ export interface RoomcastEvents {
   readUpdated: { roomId: string; userId: string; lastReadMessageId: string };
   /** The token was renewed: keep this one. */
   token: Session;
+  /** The server refused what nobody waits for an answer to, such as `typing`. */
+  error: { code: string; message: string; retryable: boolean; retryAfterMs?: number };
 }
 
 /** The part of the standard's WebSocket that is used. */

@@ -861,8 +861,7 @@ export class Roomcast extends EventTarget {
         this.#notBefore = Date.now() + data.afterMs;
         return;
       case 'error':
-        this.#failed(this.#outbox.sentAs(id), { ...data, error: data.message });
-        return request?.reject(new RoomcastError(data.code, data.message, data));
+        return this.#refused(data, id);
       case 'typing':
         return this.#typed(data.roomId, data.userId, data.isTyping);
     }
@@ -870,6 +869,21 @@ export class Roomcast extends EventTarget {
     this.#emit(/** @type {any} */ (event), data);
     const isOwn = event === 'memberLeft' && data.userId === this.userId;
     if (isOwn) this.#lose(data.roomId, 'NOT_MEMBER');
+  }
+
+  /**
+   * Tells whoever waits for an answer, else all who listen.
+   *
+   * @param {RoomcastEvents['error']} refusal
+   * @param {number} [id] of the frame that is refused
+   */
+  #refused(refusal, id) {
+    const { code, message } = refusal;
+    const entry = this.#outbox.sentAs(id);
+    const request = id === undefined ? undefined : this.#requests.get(id);
+    if (entry) this.#failed(entry, { ...refusal, error: message });
+    else if (request) request.reject(new RoomcastError(code, message, refusal));
+    else this.#emit('error', refusal);
   }
 
   /** @param {string} event @param {object} data @param {number} [id] */
@@ -1149,11 +1163,14 @@ export class Roomcast extends EventTarget {
   #flush() {
     if (this.#flushTimer !== undefined || !this.#isReady) return;
     const isOpen = (/** @type {string} */ roomId) => this.#rooms.get(roomId)?.phase === 'live';
-    for (const entry of this.#outbox.due(isOpen, this.#timing.answerTimeoutMs)) {
+    const due = this.#outbox.due(isOpen, this.#timing.answerTimeoutMs);
+    for (const entry of due) {
       const waitMs = this.#sendPace.take();
       if (waitMs > 0) return this.#flushIn(waitMs);
       if (!this.#writeSend(entry)) return;
     }
+    // What cannot be sent has made way for the next one of its room.
+    if (due.some(({ clientMsgId }) => !this.#outbox.find(clientMsgId))) this.#flush();
   }
 
   /** @param {Entry} entry @returns {boolean} whether there is a connection still */

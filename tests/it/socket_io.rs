@@ -3,6 +3,7 @@
 //! Contract section 8. The library that existing clients use is driven from Node, in
 //! `tests/node/socket-io.test.js`.
 
+mod failing;
 mod hostile;
 mod limits;
 mod opening;

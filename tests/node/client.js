@@ -26,6 +26,7 @@ const NAMES = [
   'presenceChanged',
   'typing',
   'readUpdated',
+  'error',
 ];
 
 export class Client extends Roomcast {

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 
 import { Client } from './client.js';
 import { fake } from './fake.js';
+import { within } from './patience.js';
 import { Proxy } from './proxy.js';
 import { Server } from './server.js';
 
@@ -36,6 +37,34 @@ test('the token is renewed on the live socket, for as long as it takes', async (
   assert.deepEqual(states(client), ['connecting', 'online']);
   await client.send(roomId, 'Still here');
   assert.notEqual(client.rest.token, alice.token);
+});
+
+test('renewals that fail are repeated after waits that grow', async (t) => {
+  const place = await server(t, { JWT_EXPIRES_IN: '60s' });
+  t.mock.method(Math, 'random', () => 0.5);
+  /** @type {number[]} */
+  const waits = [];
+  const { setTimeout: later } = globalThis;
+  let failures = 0;
+  let enough = () => {};
+  const seven = /** @type {Promise<void>} */ (new Promise((resolve) => (enough = resolve)));
+  const fetching = async (/** @type {any} */ to, /** @type {any} */ how) => {
+    if (!String(to).endsWith('/auth/refresh')) return fetch(to, how);
+    failures += 1;
+    if (failures === 7) enough();
+    return new Response('{}', { status: 503 });
+  };
+  // It is time to renew at once: half a minute is gone, and no wait is longer than a moment.
+  t.mock.method(globalThis, 'setTimeout', (/** @type {() => void} */ act, /** @type {number} */ ms) => {
+    if (failures > 0 && ms < 1000) waits.push(ms);
+    return later(act, ms > 30_000 && ms < 60_000 ? 0 : ms);
+  });
+  const timing = { firstBackoffMs: 2, maxBackoffMs: 64, heartbeatMs: FAR_MS };
+  const client = new Client(t, place, await place.user(), { timing, fetch: fetching });
+  await client.connect();
+  await within(seven, 'the seventh failure');
+  assert.deepEqual(waits.slice(0, 6), [1, 2, 4, 8, 16, 32]);
+  assert.deepEqual(states(client), ['connecting', 'online']);
 });
 
 test('a refused token ends the client, and another one brings it back with what waited', async (t) => {

@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { Client } from './client.js';
+import { within } from './patience.js';
 import { BINARY, Server } from './server.js';
 
 const MAX_LINES = 60;
@@ -24,7 +25,7 @@ const BOTS = [
 ];
 
 /**
- * Starts a bot; `heard` resolves at each line that it prints.
+ * Starts a bot; `heard` resolves at each line that it prints, `complains` when it has told of something.
  *
  * @param {import('node:test').TestContext} t
  * @param {string} program
@@ -41,12 +42,16 @@ function run(t, program, args, token) {
   });
   let complaints = '';
   bot.stderr.on('data', (bytes) => (complaints += bytes));
+  const complains = async (/** @type {string} */ of) => {
+    while (!complaints.includes(of)) await within(once(bot.stderr, 'data'), `a word of ${of}`);
+  };
   const lines = createInterface(bot.stdout)[Symbol.asyncIterator]();
-  return async () => {
-    const { done, value } = await lines.next();
+  const heard = async () => {
+    const { done, value } = await within(lines.next(), 'a line of the bot');
     assert.ok(!done, `the bot ended: ${complaints}`);
     return value;
   };
+  return { heard, complains };
 }
 
 for (const [name, program, args] of BOTS) {
@@ -68,7 +73,7 @@ for (const [name, program, args] of BOTS) {
     await client.joinRoom(roomId);
     await client.send(roomId, '!echo from before it listened');
 
-    const heard = run(t, program, [...args, server.url, roomId], bot.token);
+    const { heard } = run(t, program, [...args, server.url, roomId], bot.token);
     assert.equal(await heard(), 'listening');
     for (const text of ['No question', '!echo One', '!echo Two']) await client.send(roomId, text);
     const answers = () =>
@@ -85,5 +90,14 @@ for (const [name, program, args] of BOTS) {
     await client.send(roomId, '!echo Four');
     await client.until(() => answers().length === 4);
     assert.deepEqual(answers(), ['One', 'Two', 'Three', 'Four']);
+  });
+
+  test(`${name} says what is refused`, async (t) => {
+    const server = await Server.start();
+    t.after(() => server.stop());
+    const [alice, bot] = [await server.user('Alice'), await server.user('Bot')];
+    const roomId = await server.room(alice);
+    const { complains } = run(t, program, [...args, server.url, roomId], bot.token);
+    await complains('not a member');
   });
 }

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { Rest } from '../../web/roomcast.js';
 import { Client } from './client.js';
+import { fake } from './fake.js';
 import { Proxy } from './proxy.js';
 import { Server } from './server.js';
 
@@ -64,6 +65,33 @@ test('what would break the connection holds nothing up either', async (t) => {
   await assert.rejects(unnamed, { code: 'VALIDATION_FAILED' });
   assert.equal((await halved).content, 'half \ufffd of a face');
   assert.deepEqual(client.all('state').length, 2, 'it never went offline');
+});
+
+test('what cannot be sent does not hold up what waits behind it', async (t) => {
+  const { server, clients, roomId, alice } = await chat(t);
+  const [, other] = clients;
+  const client = new Client(t, server, alice, { timing: { heartbeatMs: 1e6 } });
+  const joining = client.joinRoom(roomId);
+  const huge = client.send(roomId, 'x'.repeat(70_000));
+  const next = client.send(roomId, 'Next');
+  await client.connect();
+  await joining;
+  await assert.rejects(huge, { code: 'PAYLOAD_TOO_LARGE' });
+  // Said by another after it, and therefore after it in the room.
+  const last = await other.send(roomId, 'Last');
+  assert.deepEqual([(await next).seq, last.seq], [1, 2]);
+});
+
+test('what nobody waits for is refused by an event', async (t) => {
+  const place = await fake(t, (socket, { event }) => {
+    if (event !== 'ready') return;
+    const data = { code: 'RATE_LIMITED', message: 'Too fast.', retryable: true, retryAfterMs: 5 };
+    socket.send(JSON.stringify({ event: 'error', data }));
+  });
+  const client = new Client(t, place, { token: 'any' });
+  await client.connect();
+  await client.until(() => client.all('error').length === 1);
+  assert.equal(client.all('error')[0].code, 'RATE_LIMITED');
 });
 
 test('an id in capitals is the id that comes back', async (t) => {

@@ -243,14 +243,35 @@ describe('socket.io-client', () => {
     assert.match(error.message, /poll/);
   });
 
-  test('is cut for a binary payload, and comes back', async (t) => {
-    const socket = await connected(t, server, alice, { reconnection: true, reconnectionDelay: 50 });
-    const ended = next(socket, 'disconnect');
-    socket.emit('heartbeat', new Uint8Array([1, 2, 3]));
-    assert.equal((await ended)[0], 'transport close');
-    await next(socket, 'connect');
-    assert.equal((await ask(socket, 'heartbeat')).success, true);
-  });
+  /** What no client sends by itself, as the packet of a message. @type {Record<string, string|Uint8Array>} */
+  const BAD_PACKETS = {
+    'binary data': new Uint8Array([1, 2, 3]),
+    'binary attachments': '51-["heartbeat",{"_placeholder":true,"num":0}]',
+    'what is no JSON': '2["heartbeat",{]',
+    'what is no event': '2{}',
+    'an unknown type': '7["heartbeat"]',
+    'an event of its own': '2["disconnect"]',
+    'an acknowledgement id that overflows': '29223372036854775808["heartbeat",{}]',
+    'too much': `2["heartbeat",${JSON.stringify('x'.repeat(70_000))}]`,
+  };
+  for (const [name, packet] of Object.entries(BAD_PACKETS)) {
+    test(`is cut for ${name}, comes back, and harms no other`, async (t) => {
+      const back = { reconnection: true, reconnectionDelay: 50 };
+      const [socket, other] = [
+        await connected(t, server, alice, back),
+        await connected(t, server, bob, back),
+      ];
+      let cuts = 0;
+      other.on('disconnect', () => (cuts += 1));
+      const ended = next(socket, 'disconnect');
+      socket.io.engine.write(packet);
+      assert.equal((await ended)[0], 'transport close');
+      await next(socket, 'connect');
+      assert.equal((await ask(socket, 'heartbeat')).success, true);
+      assert.equal((await ask(other, 'heartbeat')).success, true);
+      assert.equal(cuts, 0);
+    });
+  }
 
   test('leaves', async (t) => {
     const socket = await connected(t, server, alice);

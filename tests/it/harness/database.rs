@@ -71,4 +71,12 @@ impl Database {
         };
         assert_eq!(changed, 1, "{statement}");
     }
+
+    /// Changes what the server relies on.
+    pub async fn alter(&mut self, statement: &str) {
+        match self {
+            Self::File(conn) => conn.batch_execute(statement).expect("SQL"),
+            Self::Server(client) => client.batch_execute(statement).await.expect("SQL"),
+        }
+    }
 }
