@@ -156,6 +156,10 @@ test('a phone shows one thing at a time, and nothing sticks out', async () => {
   await shoot(page, 'phone-invite');
   await page.getByRole('button', { name: 'Done' }).click();
   await page.getByRole('link', { name: 'Back to the rooms' }).click();
+  await page.getByRole('link', { name: /Tower/ }).click();
+  // Where the list is not in view, the room says how one is connected.
+  await room(page).locator('.state').getByText('online', { exact: true }).waitFor();
+  await page.getByRole('link', { name: 'Back to the rooms' }).click();
   await page.getByRole('link', { name: /Tower/ }).waitFor();
   assert.equal(await page.locator('.pane').count(), 0);
   await page.getByText('online').waitFor();

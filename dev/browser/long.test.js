@@ -97,7 +97,10 @@ const places = () =>
 async function settled() {
   for (let same = 0, last = '', frames = 0; same < 5; frames += 1) {
     assert.ok(frames < MAX_FRAMES, `it still moves after ${frames} frames: ${last}`);
-    await within(page.evaluate(() => new Promise(requestAnimationFrame)), 'a frame');
+    await within(
+      page.evaluate(() => new Promise(requestAnimationFrame)),
+      'a frame',
+    );
     const now = JSON.stringify(await places());
     same = now === last ? same + 1 : 0;
     last = now;

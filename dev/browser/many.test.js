@@ -90,7 +90,10 @@ test('a room out of sight comes up when somebody speaks in it', async () => {
 test('a room is found by its name, and what was said last with it', async () => {
   await page.locator('#filter').fill('Room 20');
   await entry('Room 20').getByText('Dan: Hello in 20').waitFor();
+  await page.locator('#filter').fill('No such room');
+  await page.getByText('No room has such a name.').waitFor();
   await page.locator('#filter').fill('');
+  await page.getByText('No room has such a name.').waitFor({ state: 'hidden' });
 });
 
 test('a connection that comes back asks about no room again', async () => {

@@ -52,7 +52,8 @@ test('a message is marked as sending, as accepted, and as stored', async () => {
   await openRoom(page, 'Test');
   await say(room(page), 'How far are you?');
   const row = message(room(page), 'How far are you?');
-  const mark = (/** @type {string} */ name) => row.locator('.mark').getByText(name, { exact: true });
+  const mark = (/** @type {string} */ name) =>
+    row.locator('.mark').getByText(name, { exact: true });
   await reaches(row, 'sending');
   await mark('sending').waitFor({ state: 'attached' });
   accept();

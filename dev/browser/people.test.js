@@ -85,7 +85,7 @@ test('one makes a public room, the other comes in by its link, they chat', async
   await carla.keyboard.press('Escape');
   await carla.getByRole('dialog').waitFor({ state: 'detached' });
   await dan.goto(link);
-  await dan.getByRole('dialog').getByRole('button', { name: 'Join' }).click();
+  await dan.getByRole('dialog').locator('button:focus', { hasText: 'Join' }).press('Enter');
   await dan.locator('.room-name', { hasText: CIRCLE }).waitFor();
   await carla.getByText('2 members, 2 online').waitFor();
   await noteStages(carla);
@@ -116,7 +116,8 @@ test('what users write stays text', async () => {
 
 /** Runs in the page. */
 async function unreadOnServer() {
-  const kept = sessionStorage.getItem('roomcast.session') ?? localStorage.getItem('roomcast.session');
+  const kept =
+    sessionStorage.getItem('roomcast.session') ?? localStorage.getItem('roomcast.session');
   const headers = { Authorization: `Bearer ${JSON.parse(kept ?? '{}').token}` };
   const rooms = await (await fetch('/rooms', { headers })).json();
   return rooms.some((/** @type {{unreadCount: number}} */ { unreadCount }) => unreadCount > 0);

@@ -55,10 +55,14 @@ test('renewals that fail are repeated after waits that grow', async (t) => {
     return new Response('{}', { status: 503 });
   };
   // It is time to renew at once: half a minute is gone, and no wait is longer than a moment.
-  t.mock.method(globalThis, 'setTimeout', (/** @type {() => void} */ act, /** @type {number} */ ms) => {
-    if (failures > 0 && ms < 1000) waits.push(ms);
-    return later(act, ms > 30_000 && ms < 60_000 ? 0 : ms);
-  });
+  t.mock.method(
+    globalThis,
+    'setTimeout',
+    (/** @type {() => void} */ act, /** @type {number} */ ms) => {
+      if (failures > 0 && ms < 1000) waits.push(ms);
+      return later(act, ms > 30_000 && ms < 60_000 ? 0 : ms);
+    },
+  );
   const timing = { firstBackoffMs: 2, maxBackoffMs: 64, heartbeatMs: FAR_MS };
   const client = new Client(t, place, await place.user(), { timing, fetch: fetching });
   await client.connect();

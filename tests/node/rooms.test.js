@@ -165,7 +165,8 @@ async function roomsOf(t, place, user) {
 
 /** @param {Rooms} rooms @param {string} what @param {() => boolean} check */
 async function until(rooms, what, check) {
-  const come = () => new Promise((resolve) => rooms.addEventListener('list', resolve, { once: true }));
+  const come = () =>
+    new Promise((resolve) => rooms.addEventListener('list', resolve, { once: true }));
   while (!check()) await within(come(), what);
 }
 
@@ -201,7 +202,11 @@ test('a room that is not open keeps a page, and reads the rest again', async (t)
   const roomId = await server.room(bob, alice);
   const rooms = await roomsOf(t, server, alice);
   const room = /** @type {import('../../web/page/rooms.js').Room} */ (rooms.get(roomId));
-  await server.flood(bob, roomId, Array.from({ length: 450 }, (_, at) => `${at + 1}`));
+  await server.flood(
+    bob,
+    roomId,
+    Array.from({ length: 450 }, (_, at) => `${at + 1}`),
+  );
   await until(rooms, 'all of it', () => room.history.last?.seq === 450);
   assert.ok(room.history.messages.length <= 200, `${room.history.messages.length} are kept`);
   assert.equal(room.unread.count, 450);

@@ -29,7 +29,12 @@ const PATIENCE_MS = 20_000;
  */
 function client(t, server, options, namespace = '') {
   const url = new URL(namespace, server.url).href;
-  const socket = io(url, { transports: ['websocket'], forceNew: true, reconnection: false, ...options });
+  const socket = io(url, {
+    transports: ['websocket'],
+    forceNew: true,
+    reconnection: false,
+    ...options,
+  });
   t.after(() => socket.disconnect());
   return socket;
 }
@@ -170,10 +175,7 @@ describe('socket.io-client', () => {
 
   test('hears others, whatever they speak', async (t) => {
     const roomId = await server.room(alice, bob);
-    const [first, second] = [
-      await connected(t, server, alice),
-      await connected(t, server, bob),
-    ];
+    const [first, second] = [await connected(t, server, alice), await connected(t, server, bob)];
     const inboxes = [inbox(first), inbox(second)];
     for (const socket of [first, second]) await ask(socket, 'joinRoom', { roomId });
     const bare = new WebSocket(new URL('/ws', server.url), ['roomcast.v1', `bearer.${bob.token}`]);
@@ -199,7 +201,10 @@ describe('socket.io-client', () => {
     say('sendMessage', message(roomId, 'from bare JSON'));
     const [atFirst, atSecond] = await Promise.all(alone);
     while (heard.length < 3) await within(once(bare, 'message'), 'newMessage');
-    assert.deepEqual(atFirst.map(({ seq }) => seq), [1, 2, 3]);
+    assert.deepEqual(
+      atFirst.map(({ seq }) => seq),
+      [1, 2, 3],
+    );
     assert.deepEqual(atSecond, atFirst);
     assert.deepEqual(heard, atFirst);
   });
@@ -214,7 +219,10 @@ describe('socket.io-client', () => {
     const listener = await connected(t, server, alice);
     const { messages } = inbox(listener);
     const told = await ask(listener, 'joinRoom', { roomId, after: seen.id });
-    assert.deepEqual(messages.map(({ content }) => content), ['2', '3']);
+    assert.deepEqual(
+      messages.map(({ content }) => content),
+      ['2', '3'],
+    );
     assert.deepEqual([told.success, told.replayed, told.lastSeq], [true, 2, 3]);
   });
 
@@ -311,8 +319,14 @@ test('socket.io-client comes back to a server that restarts, and misses nothing'
   assert.equal(success, true);
   await ask(speaker, 'sendMessage', message(roomId, 'after'));
   await until(3);
-  assert.deepEqual(messages.map(({ seq }) => seq), [1, 2, 3]);
-  assert.deepEqual(messages.map(({ content }) => content), ['before', 'meanwhile', 'after']);
+  assert.deepEqual(
+    messages.map(({ seq }) => seq),
+    [1, 2, 3],
+  );
+  assert.deepEqual(
+    messages.map(({ content }) => content),
+    ['before', 'meanwhile', 'after'],
+  );
 });
 
 test('socket.io-client answers pings, and lives', { timeout: 90_000 }, async (t) => {

@@ -57,7 +57,7 @@ export class App {
     this.client.connect().catch(() => {});
     await this.#load();
     await this.#openNamed();
-    const isIdle = document.activeElement === document.body && !this.#pane;
+    const isIdle = document.activeElement === document.body && !this.#pane && hasKeyboard();
     if (isIdle && this.rooms.list().length > 0) this.list.focus();
     else if (isIdle) find('#pick-new').focus();
   }
@@ -147,7 +147,7 @@ export class App {
     pane.open();
     pane.root.addEventListener('keydown', ({ key }) => key === 'Escape' && this.list.focus());
     // A phone's keyboard would cover what one came to read.
-    if (matchMedia('(pointer: fine)').matches) pane.focus();
+    if (hasKeyboard()) pane.focus();
   }
 
   #close() {
@@ -314,3 +314,6 @@ export class App {
     this.#toastTimer = window.setTimeout(() => (toast.hidden = true), TOAST_MS);
   }
 }
+
+/** Whether the focus is of use; on a phone it would bring up a keyboard. */
+const hasKeyboard = () => matchMedia('(pointer: fine)').matches;

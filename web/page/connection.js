@@ -44,14 +44,8 @@ export class Connection {
 
   #show() {
     const { state, waiting } = this.client;
-    // A server on the same machine answers without a network, too.
-    const isOnline = state === 'online';
-    const word = isOnline ? 'online' : state === 'connecting' ? 'connecting…' : 'offline';
-    for (const place of document.querySelectorAll('[data-connection]')) {
-      place.setAttribute('data-connection', isOnline ? 'online' : 'trouble');
-      if (place.textContent !== word) place.textContent = word;
-    }
-    this.#warn(isOnline ? '' : troubleText(state, waiting, this.#retryAt - Date.now()));
+    for (const place of document.querySelectorAll('[data-connection]')) showState(place, state);
+    this.#warn(state === 'online' ? '' : troubleText(state, waiting, this.#retryAt - Date.now()));
   }
 
   /** @param {string} text '' when all is well */
@@ -68,6 +62,15 @@ export class Connection {
     }
     find('#try-now').hidden = this.client.state !== 'waiting';
   }
+}
+
+/** @param {Element} place @param {import('../roomcast.js').State} state */
+export function showState(place, state) {
+  // A server on the same machine answers without a network, too.
+  const isOnline = state === 'online';
+  const word = isOnline ? 'online' : state === 'connecting' ? 'connecting…' : 'offline';
+  place.setAttribute('data-connection', isOnline ? 'online' : 'trouble');
+  if (place.textContent !== word) place.textContent = word;
 }
 
 /**

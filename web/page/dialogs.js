@@ -41,6 +41,8 @@ function ask(title, fields, verb, act, kind = '') {
   const row = element('p', { class: 'actions' }, cancel, submit);
   const form = element('form', { novalidate: true }, ...fields, problem, row);
   const dialog = open(title, [form]);
+  // What harms nothing is what one came for.
+  if (fields.every((field) => !isAsked(field)) && kind !== 'danger') submit.focus();
   cancel.addEventListener('click', () => dialog.close());
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -64,6 +66,9 @@ function ask(title, fields, verb, act, kind = '') {
     dialog.addEventListener('close', () => resolve(dialog.returnValue === 'done'));
   });
 }
+
+/** @param {Node|string} field */
+const isAsked = (field) => field instanceof Element && !!field.querySelector('input');
 
 /** @param {string} title @param {string} text @param {string} verb @param {string} [kind] */
 export function confirm(title, text, verb, kind = 'danger') {

@@ -68,11 +68,12 @@ export class Members {
     const { userId, displayName, role } = member;
     const isMe = userId === this.rooms.me.id;
     const presence = this.#presence(member);
+    const under = [...(isMe ? ['you'] : []), ...(role === 'member' ? [] : [role]), presence];
     const who = element(
       'span',
       { class: 'who' },
-      element('span', { class: 'name', dir: 'auto' }, isMe ? `${displayName} (you)` : displayName),
-      element('span', { class: 'role' }, role === 'member' ? presence : `${role} · ${presence}`),
+      element('span', { class: 'name', dir: 'auto', title: displayName }, displayName),
+      element('span', { class: 'role' }, under.join(' · ')),
     );
     const face = avatar(userId, displayName);
     face.dataset.presence = presence;

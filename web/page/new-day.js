@@ -15,10 +15,13 @@ export function onNewDay(listener, signal) {
   const plan = () => {
     const now = new Date();
     const next = new Date(now.getFullYear(), now.getMonth(), now.getDate() + 1);
-    timer = window.setTimeout(() => {
-      look();
-      plan();
-    }, next.getTime() - now.getTime() + MARGIN_MS);
+    timer = window.setTimeout(
+      () => {
+        look();
+        plan();
+      },
+      next.getTime() - now.getTime() + MARGIN_MS,
+    );
   };
   plan();
   signal.addEventListener('abort', () => clearTimeout(timer));

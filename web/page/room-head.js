@@ -1,6 +1,7 @@
 // The head of the open room: its name, how many are there, and what one can do.
 
 import { element } from '../element.js';
+import { showState } from './connection.js';
 import { icon, iconButton } from './icon.js';
 
 /** @typedef {import('./rooms.js').Room} Room */
@@ -17,6 +18,7 @@ import { icon, iconButton } from './icon.js';
 
 export class RoomHead {
   #title = element('h1', { class: 'room-name', dir: 'auto' });
+  #state = element('span', { class: 'state' });
   #people = element('span', { class: 'people' });
   #invite;
 
@@ -30,8 +32,7 @@ export class RoomHead {
     this.rooms = rooms;
     this.room = room;
     this.#invite = iconButton('link', 'Invite', () => actions?.invite());
-    const state = element('span', { class: 'state', 'data-connection': 'online' });
-    const under = element('p', { class: 'under' }, state, this.#people);
+    const under = element('p', { class: 'under' }, this.#state, this.#people);
     const title = element('div', { class: 'title' }, this.#title, under);
     this.root = element('header', { class: 'pane-head' }, title);
     if (actions) this.#addButtons(actions);
@@ -55,14 +56,18 @@ export class RoomHead {
 
   #show() {
     const { name, visibility, members } = this.room;
+    // All of it, where it is cut.
+    this.#title.title = name;
     this.#title.replaceChildren(icon(visibility === 'private' ? 'lock' : 'hash'), name);
     const here = [...members.values()].filter(
       ({ online, userId }) => online === true || userId === this.rooms.me.id,
     ).length;
     const count = members.size === 1 ? '1 member' : `${members.size} members`;
+    const { state } = this.rooms.client;
+    showState(this.#state, state);
     // Who is there is not known without a connection.
-    const isOnline = this.rooms.client.state === 'online';
-    const present = isOnline ? element('span', { class: 'present' }, `, ${here} online`) : '';
+    const present =
+      state === 'online' ? element('span', { class: 'present' }, `, ${here} online`) : '';
     if (members.size > 0) this.#people.replaceChildren(count, present);
     const role = this.rooms.roleOf(this.room);
     this.#invite.hidden = visibility === 'private' && role === 'member';

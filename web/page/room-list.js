@@ -70,6 +70,7 @@ export class RoomList {
     const shown = all.filter(({ name }) => name.toLocaleLowerCase().includes(sought));
     this.#filter.hidden = all.length < FILTER_FROM;
     find('#no-rooms').hidden = all.length > 0;
+    find('#no-match').hidden = all.length === 0 || shown.length > 0;
     const focused = document.activeElement?.closest('.room-list a')?.getAttribute('href')?.slice(1);
     const entry =
       [focused, this.#open].find((id) => shown.some((room) => room.id === id)) ?? shown[0]?.id;
@@ -159,7 +160,7 @@ export class RoomList {
     badge.append(element('span', { class: 'visually-hidden' }, ' unread'));
     link.replaceChildren(
       element('span', { class: 'kind' }, icon(visibility === 'private' ? 'lock' : 'hash')),
-      element('span', { class: 'name', dir: 'auto' }, name, kind),
+      element('span', { class: 'name', dir: 'auto', title: name }, name, kind),
       element('span', { class: 'when' }, whenOf(room)),
       element('span', { class: 'preview' }, this.#preview(room)),
       ...(unread > 0 ? [badge] : []),
