@@ -134,6 +134,7 @@ test('other rooms count what is new, until it is read', async () => {
   await shoot(dan, 'unread-dark');
   await openRoom(dan, 'Reading');
   await message(room(dan), 'Are you there?').locator('.new-line').waitFor();
+  await dan.locator('.jump.down').waitFor({ state: 'hidden' });
   await circle.locator('.badge').waitFor({ state: 'detached' });
   assert.equal(await dan.title(), 'roomcast');
   await shoot(dan, 'new-line-dark');

@@ -28,3 +28,25 @@ test('the library needs no other file', async () => {
   const alone = await import(`data:text/javascript;base64,${file.toString('base64')}`);
   assert.deepEqual(Object.keys(alone).sort(), ['Rest', 'Roomcast', 'RoomcastError']);
 });
+
+const WEB = new URL('../../web/', import.meta.url);
+
+/** All that a module imports, directly or not. @param {URL} module @param {Set<string>} [found] */
+async function imports(module, found = new Set()) {
+  const source = await readFile(module, 'utf8');
+  for (const [, name] of source.matchAll(/^(?:import|export) [^;]*?from '(\.[^']+)';/gms)) {
+    const url = new URL(name, module);
+    if (found.has(url.href)) continue;
+    found.add(url.href);
+    await imports(url, found);
+  }
+  return found;
+}
+
+test('the page asks for all of its modules at once', async () => {
+  const page = await readFile(new URL('index.html', WEB), 'utf8');
+  const preloaded = [...page.matchAll(/rel="modulepreload" href="\/([^"]+)"/g)];
+  const needed = await imports(new URL('index.js', WEB));
+  assert.ok(needed.size > 10);
+  assert.deepEqual(preloaded.map(([, path]) => new URL(path, WEB).href).sort(), [...needed].sort());
+});

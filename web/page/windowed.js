@@ -116,13 +116,17 @@ export class Windowed {
     this.#frame ||= requestAnimationFrame(() => this.#render());
   }
 
-  #onScroll() {
+  get #isNearEnd() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    return scrollHeight - scrollTop - clientHeight < END_PX;
+  }
+
+  #onScroll() {
+    const { scrollTop } = this.scroller;
     // Only going up leaves the end: messages may have come since this went down to it.
     const isUp = scrollTop < this.#lastTop;
     this.#lastTop = scrollTop;
-    const isNear = scrollHeight - scrollTop - clientHeight < END_PX;
-    this.#isAtEnd = isNear || (this.#isAtEnd && !isUp);
+    this.#isAtEnd = this.#isNearEnd || (this.#isAtEnd && !isUp);
     this.#draw();
   }
 
@@ -189,6 +193,8 @@ export class Windowed {
     if (at < 0) scroller.scrollTop = scroller.scrollHeight;
     else if (Math.abs(scroller.scrollTop - target) >= 1) scroller.scrollTop = target;
     this.#lastTop = scroller.scrollTop;
+    // What fits in the window never scrolls, and is at its end.
+    this.#isAtEnd ||= this.#isNearEnd;
     this.rows.onScrolled();
   }
 
