@@ -85,6 +85,7 @@ test('what the server refuses stays, with the reason, to be tried again or disca
   await say(room(page), 'Not \u0000 text');
   const row = page.locator('.row[data-stage=failed]');
   await row.getByText('Not sent:').waitFor();
+  await page.locator('.room-list .preview', { hasText: 'Not sent: Not' }).waitFor();
   await shoot(page, 'refused-dark');
   await row.getByRole('button', { name: 'Try again' }).click();
   await row.getByText('Not sent:').waitFor();

@@ -73,6 +73,7 @@ describe('tokens', { concurrency: true }, () => {
     await page.getByText('Your session has expired.').waitFor();
     await page.getByText('What you wrote and is not sent yet is kept.').waitFor();
     assert.equal(await page.getByLabel('Email').inputValue(), dan.email);
+    assert.ok(await page.locator('#trouble').isHidden(), 'it is not the network');
     await shoot(page, 'expired');
     await page.getByLabel('Password').fill(PASSWORD);
     await page.keyboard.press('Enter');

@@ -173,7 +173,7 @@ export class RoomList {
     const [typist] = typing;
     if (typist) return `${this.rooms.nameOf(typist, room)} is typing…`;
     const mine = history.pending.at(-1);
-    if (mine) return `You: ${mine.content}`;
+    if (mine) return `${mine.stage === 'failed' ? 'Not sent' : 'You'}: ${mine.content}`;
     const { last } = history;
     if (!last) return lastMessageAt ? '…' : 'Nothing yet';
     if (last.type === 'SYSTEM') return last.content;
