@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 import { Server } from '../../tests/node/server.js';
@@ -12,7 +13,8 @@ import { open, SIZE } from './windows.js';
 /** @typedef {import('playwright-core').BrowserContextOptions} Options */
 /** @typedef {import('../../tests/node/server.js').User} User */
 
-const ARTIFACTS = process.env.ARTIFACTS ?? '.';
+const ARTIFACTS =
+  process.env.ARTIFACTS ?? fileURLToPath(new URL('../../artifacts/', import.meta.url));
 export const PASSWORD = 'correct horse battery';
 
 const FLAGS = [
