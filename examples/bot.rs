@@ -7,7 +7,7 @@ use std::{convert::Infallible, env, time::Duration};
 use anyhow::{Context, Result, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio_tungstenite::{connect_async, tungstenite as ws};
+use tokio_tungstenite::{connect_async, tungstenite as ws, tungstenite::client::IntoClientRequest};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -27,9 +27,9 @@ async fn main() -> Result<()> {
 /// Runs until something fails. `last` is the seq that is dealt with; the rest comes again next time.
 async fn listen(url: &str, room: &str, last: &mut Option<u64>) -> Result<Infallible> {
     let bearer = format!("Bearer {}", env::var("ROOMCAST_TOKEN")?);
-    let socket = format!("{}/ws", url.replacen("http", "ws", 1));
-    let mut request = ws::client::IntoClientRequest::into_client_request(socket)?;
-    request.headers_mut().insert("Authorization", bearer.parse()?);
+    let mut request = format!("{}/ws", url.replacen("http", "ws", 1)).into_client_request()?;
+    let headers = request.headers_mut();
+    headers.insert("Authorization", bearer.parse()?);
     let (mut socket, _) = connect_async(request).await?;
     let join = json!({"event": "joinRoom", "data": {"roomId": room, "after": last}});
     socket.send(join.to_string().into()).await?;

@@ -98,6 +98,6 @@ for (const [name, program, args] of BOTS) {
     const [alice, bot] = [await server.user('Alice'), await server.user('Bot')];
     const roomId = await server.room(alice);
     const { complains } = run(t, program, [...args, server.url, roomId], bot.token);
-    await complains('not a member');
+    await complains('Not a member');
   });
 }

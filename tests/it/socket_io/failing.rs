@@ -1,5 +1,7 @@
 //! Something fails inside: the callback comes all the same, and says so.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::{
@@ -16,7 +18,8 @@ async fn a_send_is_answered_when_the_log_fails() {
     if !with_failpoints() {
         return;
     }
-    let options = ServerOptions::new().failpoint("kafka-bridge=1*panic");
+    let options = ServerOptions::new().unlimited();
+    let options = options.failpoint("kafka-bridge=1*panic");
     let server = failing(options).await;
     let ada = server.user("ada").await;
     let room = ada.room("room").await;
@@ -31,7 +34,9 @@ async fn a_send_is_answered_when_the_log_fails() {
     assert!(told["error"].is_string(), "{told}");
     assert_eq!(client.event("messageFailed").await, told);
     // Its repeat, as the answer asks for: once the log is back it is there, once.
-    while client.ask("sendMessage", message.clone()).await["status"] != "ACCEPTED" {}
+    while client.ask("sendMessage", message.clone()).await["status"] != "ACCEPTED" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let heard = client.event("newMessage").await;
     assert_eq!(
         (&heard["seq"], &heard["content"]),
