@@ -214,8 +214,13 @@ test('with all of it loaded one still chats', async () => {
   const jump = page.locator('.jump.down');
   await jump.getByText('4 new').waitFor();
   assert.ok('1' in (await places()), 'the reader was not moved');
+  const height = () => page.locator('.log').evaluate(({ scrollHeight }) => scrollHeight);
+  const all = await height();
   await jump.click();
   await sees(room(page), 'From below');
+  await settled();
+  // Of ten thousand a thousand are kept, for who is at the end.
+  assert.ok((await height()) < all / 5, 'what is far above is forgotten');
   await say(room(page), 'Quick answer');
   await reaches(message(room(page), 'Quick answer'), 'stored');
   await sees(room(other), 'Quick answer');
