@@ -246,13 +246,12 @@ impl Outbox {
         if state.closing.is_none() {
             state.enqueue(frame);
         }
-        let since = state.closing.map_or_else(Instant::now, |c| c.since);
-        state.closing = Some(Closing {
-            since,
-            gone: true,
-            ended: false,
-        });
-        state.wake();
+        state.finish();
+    }
+
+    /// The peer sends no more: the connection ends when what waits is out.
+    pub fn finish(&self) {
+        self.lock().finish();
     }
 
     /// Queues a room's message unless it is queued already, its acknowledgement before it.
@@ -492,6 +491,16 @@ impl State {
                 ended: false,
             });
         }
+    }
+
+    fn finish(&mut self) {
+        let since = self.closing.map_or_else(Instant::now, |c| c.since);
+        self.closing = Some(Closing {
+            since,
+            gone: true,
+            ended: self.closing.is_some_and(|c| c.ended),
+        });
+        self.wake();
     }
 
     fn push_message(&mut self, delivery: &Delivery) {

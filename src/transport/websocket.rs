@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use actix::{Actor, ActorContext, StreamHandler};
+use actix::{Actor, StreamHandler};
 use actix_http::ws::{Item, Message, ProtocolError};
 use actix_web::{Error, HttpRequest, HttpResponse, error::PayloadError, web};
 use actix_web_actors::ws::{WebsocketContext, handshake_with_protocols};
@@ -159,8 +159,13 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
                 self.outbox.heard();
                 self.message(frame, ctx);
             }
-            Err(error) => self.broken(&error, ctx),
+            Err(error) => self.broken(&error),
         }
+    }
+
+    /// Not the end of the actor: answers may wait, and so may the answer to a close frame.
+    fn finished(&mut self, _: &mut Self::Context) {
+        self.outbox.finish();
     }
 }
 
@@ -198,10 +203,10 @@ impl SessionActor {
         }
     }
 
-    fn broken(&mut self, error: &ProtocolError, ctx: &mut <Self as Actor>::Context) {
+    fn broken(&mut self, error: &ProtocolError) {
         match (self.connection.fault.get(), error) {
             (Some(Fault::Violation(violation)), _) => self.outbox.close(violation.close_code()),
-            (Some(Fault::Disconnected), _) => ctx.stop(),
+            (Some(Fault::Disconnected), _) => self.outbox.finish(),
             // With the guard before it, text that is not UTF-8 is all the codec can still find.
             (None, ProtocolError::Io(_)) => self.outbox.close(CloseCode::InvalidText),
             (None, _) => self.outbox.close(CloseCode::ProtocolError),

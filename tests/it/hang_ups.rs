@@ -1,10 +1,14 @@
-//! A change that was stored holds at once, also when the client that asked for it has gone.
+//! What clients leave behind that hang up: a change that was stored holds, an answer is sent.
 
 use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Answer, Database, RawSocket, TestServer, TestUser, uuid};
+use crate::harness::{
+    Answer, Database, RawSocket, ServerOptions, TestServer, TestUser,
+    raw::{first, frame, text},
+    uuid,
+};
 
 /// Posts while the database is held, hangs up, and lets it go on; again until a table has changed.
 ///
@@ -116,4 +120,27 @@ async fn a_password_change_holds_although_its_client_hangs_up() {
     hang_up(&server, &ada, "/me/password", &body, changed).await;
     assert_eq!(socket.expect_close().await, 4401);
     other.get("/me").await.refused(401, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn an_end_costs_no_answer_that_waits() {
+    const NORMAL: u16 = 1000;
+    const NO_CLOSE_FRAME: u16 = 1006;
+    let server = ServerOptions::new().unlimited().start().await;
+    let ada = server.user("ada").await;
+    let beat = text(&json!({ "event": "heartbeat", "id": 1 }).to_string());
+    let close = frame(first::CLOSE, &NORMAL.to_be_bytes());
+    for (last, code) in [(&*close, NORMAL), (&[], NO_CLOSE_FRAME)] {
+        // Whether the end is seen together with what is before it is chance.
+        for _ in 0..20 {
+            let mut socket = RawSocket::open(&server, &ada.token).await;
+            let bytes = [&*beat, last].concat();
+            socket.write(&bytes).await.expect("it is open");
+            socket.finish().await;
+            let (said, closed) = socket.said_until_close().await;
+            let events: Vec<_> = said.iter().map(|frame| &frame["event"]).collect();
+            assert_eq!(events, ["heartbeatAck"]);
+            assert_eq!(closed, code);
+        }
+    }
 }
