@@ -16,7 +16,7 @@ use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::MAX_EMAIL_BYTES;
-use crate::error::ApiError;
+use crate::{error::ApiError, limits::network};
 
 /// How long a failure counts: from the first of a window.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
@@ -31,6 +31,7 @@ const CAPACITY: u64 = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Suspect {
     Account([u8; 32]),
+    /// An address, or its network: see [`network`].
     Address(IpAddr),
 }
 
@@ -134,7 +135,10 @@ impl LoginFailures {
         let Some(most) = self.most else {
             return Vec::new();
         };
-        let address = (Suspect::Address(addr), most.saturating_mul(ADDRESS_FACTOR));
+        let address = (
+            Suspect::Address(network(addr)),
+            most.saturating_mul(ADDRESS_FACTOR),
+        );
         // Nobody's account has a longer name.
         match email.len() <= MAX_EMAIL_BYTES {
             true => {
@@ -175,6 +179,21 @@ mod tests {
         let refused = failures.begin("b@example.com", HOME);
         assert_eq!(code(refused), Some(Code::RateLimited), "20 of the address");
         assert_eq!(code(failures.begin("b@example.com", AWAY)), None);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let failures = LoginFailures::new(Some(1));
+        for n in 0..10 {
+            let addr = format!("2001:db8::{n}:1").parse().expect("an address");
+            fail(&failures, &format!("{n}@example.com"), addr);
+        }
+        let check = |addr: &str, expected: Option<Code>| {
+            let begun = failures.begin("a@example.com", addr.parse().expect("an address"));
+            assert_eq!(code(begun), expected, "{addr}");
+        };
+        check("2001:db8::ffff", Some(Code::RateLimited));
+        check("2001:db8:0:1::1", None);
     }
 
     #[test]
