@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::timeout;
 
-use self::stop::Stop;
+pub use self::stop::Stop;
 
 use crate::{
     actors::{
@@ -100,12 +100,11 @@ pub struct Opened {
 pub async fn run(
     backends: Backends,
     config: ServerConfig,
+    mut stop: Stop,
     on_ready: impl FnOnce(&Opened),
 ) -> anyhow::Result<()> {
     let recorder = metrics::install()?;
     let running = Running::start(backends, config, recorder).await?;
-    // Who has read that it is ready may tell it to stop.
-    let stop = Stop::listen()?;
     on_ready(&running.opened);
     stop.told().await;
     running.drain().await;

@@ -1,6 +1,6 @@
 //! `roomcast dev`: the whole system in one process.
 
-use std::{path::Path, rc::Rc};
+use std::{cell::OnceCell, path::Path, rc::Rc};
 
 use clap::Args;
 use rustix::fs::Mode;
@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     backends::Backends,
-    config::{DevConfig, GatewayConfig},
+    config::DevConfig,
     data_dir::DataDir,
-    server::{self, ServerConfig},
+    server::{self, ServerConfig, Stop},
 };
 
 /// Less than a start needs.
@@ -36,28 +36,34 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     raise_descriptor_limit();
     // Also in a folder that others may enter: messages and hashes of passwords are not for them.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let dir = match &config.data_dir {
-        Some(path) => DataDir::open(path),
-        None => DataDir::ephemeral(),
-    };
     // Held here, so that the lock and a temporary folder last until everything has stopped.
-    let folder = config.data_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let dir = dir.map_err(|error| blame_disk(error.into(), &folder))?;
-    let dir = Rc::new(dir);
-    server::block_on(serve(Rc::clone(&dir), config.gateway))
+    let held = Rc::new(OnceCell::new());
+    server::block_on(serve(Rc::clone(&held), config))
 }
 
-async fn serve(dir: Rc<DataDir>, config: GatewayConfig) -> Result<(), Failure> {
-    let banner = Banner::new(&dir);
-    let backends = Backends::embedded(&dir).await;
+async fn serve(held: Rc<OnceCell<DataDir>>, config: DevConfig) -> Result<(), Failure> {
+    // Before there is a folder: a signal from now on ends the server in an orderly way.
+    let stop = Stop::listen()?;
+    let opened = open(config.data_dir.as_deref())?;
+    let dir = held.get_or_init(|| opened);
+    let banner = Banner::new(dir);
+    let backends = Backends::embedded(dir).await;
     let backends = backends.map_err(|error| blame_disk(error, dir.path()))?;
-    drop(dir);
     let config = ServerConfig {
-        gateway: Some(config),
+        gateway: Some(config.gateway),
         worker_addr: None,
     };
-    server::run(backends, config, |opened| banner.show(opened)).await?;
+    server::run(backends, config, stop, |opened| banner.show(opened)).await?;
     Ok(())
+}
+
+/// Takes a folder, or makes a temporary one.
+fn open(path: Option<&Path>) -> Result<DataDir, anyhow::Error> {
+    let (opened, folder) = match path {
+        Some(path) => (DataDir::open(path), path.to_owned()),
+        None => (DataDir::ephemeral(), std::env::temp_dir()),
+    };
+    opened.map_err(|error| blame_disk(error.into(), &folder))
 }
 
 /// On a full disk everything fails in words of its own: what is to be done stands before them.

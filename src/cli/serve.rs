@@ -14,7 +14,7 @@ use super::{
 use crate::{
     backends::{self, Backends, GatewayBackends},
     config::{Role, ServeConfig},
-    server::{self, ServerConfig},
+    server::{self, ServerConfig, Stop},
     store::{OpenError, Store},
 };
 
@@ -59,13 +59,18 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
 }
 
 async fn serve(config: ServeConfig, role: Role, migrate: bool) -> Result<(), Failure> {
-    let backends = open(&config, role, migrate).await?;
+    let mut stop = Stop::listen()?;
+    let backends = tokio::select! {
+        opened = open(&config, role, migrate) => opened?,
+        // Nothing is served yet, and nothing is held that others would miss.
+        () = stop.told() => return Ok(()),
+    };
     let banner = ServeBanner::new(role, &config);
     let config = ServerConfig {
         gateway: config.gateway.map(|gateway| gateway.config),
         worker_addr: config.worker_addr.filter(|_| role == Role::Worker),
     };
-    server::run(backends, config, |opened| banner.show(opened)).await?;
+    server::run(backends, config, stop, |opened| banner.show(opened)).await?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod documents;
 mod draining;
+mod early_signals;
 mod faults;
 mod frames;
 mod gateways;
