@@ -1,9 +1,9 @@
 //! Queries on what this database is: one row, made with it.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
-use super::Conn;
+use super::{Conn, transaction};
 use crate::{
     clock::Timestamp,
     ids::{Epoch, LogId},
@@ -48,7 +48,7 @@ pub(crate) async fn new_epoch(conn: &mut Conn) -> QueryResult<Epoch> {
 
 /// Binds the database to a log, unless it is bound; returns the log that it is bound to.
 pub(crate) async fn bind_log(conn: &mut Conn, log_id: LogId) -> QueryResult<LogId> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         let free = installation::table
             .find(ROW)
             .filter(installation::log_id.is_null());

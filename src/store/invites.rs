@@ -1,9 +1,9 @@
 //! Queries on invites: each lets one user in, once.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
-use super::{Conn, lock_room, members};
+use super::{Conn, lock_room, members, transaction};
 use crate::{
     clock::Timestamp,
     ids::{RoomId, UserId},
@@ -17,7 +17,7 @@ pub(crate) async fn create(
     token_hash: String,
     expires_at: Timestamp,
 ) -> QueryResult<MemberChange> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         if let Some(refusal) =
             members::require(conn, room_id, caller, &[Role::Owner, Role::Admin]).await?
         {
@@ -49,7 +49,7 @@ pub(crate) async fn accept(
     user_id: UserId,
     now: Timestamp,
 ) -> QueryResult<Joined> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         let invite = invites::table
             .find(&token_hash)
             .filter(invites::expires_at.gt(now))

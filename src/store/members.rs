@@ -4,9 +4,9 @@
 //! sees what the first has done.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
-use super::{Conn, find_memberships, lock_room};
+use super::{Conn, find_memberships, lock_room, transaction};
 use crate::{
     clock::Timestamp,
     ids::{MessageId, RoomId, Seq, UserId},
@@ -165,7 +165,7 @@ pub(super) async fn enter(
 }
 
 pub(crate) async fn join(conn: &mut Conn, room_id: RoomId, user_id: UserId) -> QueryResult<Joined> {
-    conn.transaction(async |conn| match lock_room(conn, room_id).await? {
+    transaction!(conn, async |conn| match lock_room(conn, room_id).await? {
         None => Ok(Joined::NotFound),
         Some(Visibility::Public) => enter(conn, room_id, user_id).await,
         Some(Visibility::Private) => match member(conn, room_id, user_id).await? {
@@ -199,7 +199,7 @@ pub(crate) async fn leave(
     room_id: RoomId,
     user_id: UserId,
 ) -> QueryResult<MemberChange> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         lock_room(conn, room_id).await?;
         let member = match standing(conn, room_id, user_id).await?.0 {
             Standing::Member(member) => member,
@@ -231,7 +231,7 @@ pub(crate) async fn kick(
     caller: UserId,
     user_id: UserId,
 ) -> QueryResult<MemberChange> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         lock_room(conn, room_id).await?;
         if let Some(refusal) = require(conn, room_id, caller, &[Role::Owner, Role::Admin]).await? {
             return Ok(refusal);
@@ -257,7 +257,7 @@ pub(crate) async fn set_role(
     user_id: UserId,
     role: Role,
 ) -> QueryResult<MemberChange> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         lock_room(conn, room_id).await?;
         if let Some(refusal) = require(conn, room_id, caller, &[Role::Owner]).await? {
             return Ok(refusal);
@@ -299,7 +299,7 @@ pub(crate) async fn mark_read(
     user_id: UserId,
     id: MessageId,
 ) -> QueryResult<ReadMark> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         let place = messages::table
             .filter(messages::room_id.eq(room_id))
             .filter(messages::id.le(id))

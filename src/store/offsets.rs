@@ -1,9 +1,9 @@
 //! Queries on how far each partition of `chat.messages.v1` is stored.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
-use super::Conn;
+use super::{Conn, transaction};
 use crate::{
     ids::LogId,
     store::schema::{ingest_offsets, installation},
@@ -19,7 +19,7 @@ pub(crate) async fn all(conn: &mut Conn) -> QueryResult<Vec<(u32, u64)>> {
 
 /// Sees to it that partitions 0 to `count` have an offset; returns how many had one before.
 pub(crate) async fn record_partitions(conn: &mut Conn, count: u32) -> QueryResult<u32> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         let known = all(conn).await?;
         for partition in 0..count {
             if known.iter().any(|(known, _)| *known == partition) {
@@ -43,7 +43,7 @@ pub(crate) async fn record_partitions(conn: &mut Conn, count: u32) -> QueryResul
 
 /// Forgets the log and how far it was read; the messages stay.
 pub(crate) async fn reset(conn: &mut Conn) -> QueryResult<()> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         // In the order of an ingest, which locks its offset first.
         diesel::delete(ingest_offsets::table).execute(conn).await?;
         diesel::update(installation::table)

@@ -122,6 +122,14 @@ fn pool(server: Server) -> Result<Pool<Conn>, OpenError> {
         .map_err(|error| StoreError::Fault(error.to_string()).into())
 }
 
+/// Runs a unit of work that writes.
+macro_rules! transaction {
+    ($conn:expr, $work:expr) => {
+        diesel_async::AsyncConnection::transaction($conn, $work)
+    };
+}
+use transaction;
+
 /// Returns a room's visibility; whoever changes its members or messages waits until the
 /// transaction ends.
 pub(super) async fn lock_room(conn: &mut Conn, id: RoomId) -> QueryResult<Option<Visibility>> {

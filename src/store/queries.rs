@@ -9,4 +9,4 @@ pub(crate) mod messages;
 pub(crate) mod offsets;
 pub(crate) mod rooms;
 
-use super::{Conn, Db, find_memberships, lock_room};
+use super::{Conn, Db, find_memberships, lock_room, transaction};

@@ -1,9 +1,9 @@
 //! Queries on rooms, and on a user's list of them.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 
-use super::{Conn, Db, members};
+use super::{Conn, Db, members, transaction};
 use crate::{
     clock::Timestamp,
     ids::{MessageId, RoomId, Seq, UserId},
@@ -62,7 +62,7 @@ pub(crate) async fn create(
     visibility: Visibility,
     owner: UserId,
 ) -> QueryResult<Room> {
-    conn.transaction(async |conn| {
+    transaction!(conn, async |conn| {
         let now = Timestamp::now();
         let row = diesel::insert_into(rooms::table)
             .values((

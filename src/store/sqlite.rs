@@ -130,6 +130,17 @@ impl Database {
     }
 }
 
+/// Runs a unit of work that writes.
+///
+/// One that reads first and writes then would fail where another process has written between: the
+/// lock is taken at the beginning, with patience.
+macro_rules! transaction {
+    ($conn:expr, $work:expr) => {
+        $conn.immediate_transaction($work)
+    };
+}
+use transaction;
+
 /// Returns a room's visibility; with one writer there is nothing to lock.
 pub(super) async fn lock_room(conn: &mut Conn, id: RoomId) -> QueryResult<Option<Visibility>> {
     let query = rooms::table.find(id).select(rooms::visibility);
@@ -238,7 +249,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::{Store, suite::store_suite};
+    use crate::store::{
+        Store,
+        suite::{self, store_suite},
+    };
 
     async fn open() -> (TempDir, Store) {
         let folder = TempDir::new().expect("a temporary folder");
@@ -259,6 +273,41 @@ mod tests {
         assert!(store.installation().await.is_err(), "closed");
         let again = Store::open_sqlite(&path).await.expect("it is there");
         assert_eq!(again.installation().await.expect("up").epoch, epoch);
+    }
+
+    #[tokio::test]
+    async fn a_change_waits_for_another_process_that_writes() {
+        let (folder, store) = open().await;
+        let scene = suite::scene(&store).await;
+        let mut beside = connect(&folder.path().join("store.sqlite3")).expect("it opens");
+        let rename = "BEGIN IMMEDIATE; UPDATE rooms SET name = name || 'x';";
+        for _ in 0..20 {
+            beside.batch_execute(rename).expect("the lock");
+            let waiting = tokio::spawn({
+                let store = store.clone();
+                let (room, user) = (scene.room, scene.user);
+                async move { store.leave(room, user).await }
+            });
+            // It has the connection, and time to read what is about to change.
+            let writer = || {
+                store
+                    .pools()
+                    .into_iter()
+                    .find(|it| it.name == "sqlite_writer")
+            };
+            while writer().is_none_or(|it| it.in_use == 0) {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..20 {
+                store.installation().await.expect("reads go on");
+            }
+            beside.batch_execute("COMMIT").expect("it is held");
+            waiting.await.expect("no panic").expect("it waited");
+            store
+                .join(scene.room, scene.user)
+                .await
+                .expect("it is there");
+        }
     }
 
     #[tokio::test]

@@ -50,7 +50,7 @@ const LOG: LogId = LogId(uuid::Uuid::from_u128(7));
 
 /// A user with a room, in a store that is bound to [`LOG`].
 pub(super) struct Scene {
-    user: UserId,
+    pub(super) user: UserId,
     pub(super) room: RoomId,
 }
 
