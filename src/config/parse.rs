@@ -326,9 +326,13 @@ pub fn server_url(text: &str) -> Parsed<Url> {
     let url = Url::parse(text).ok();
     url.filter(|url| url.scheme() == "http" && url.host_str().is_some())
         .ok_or_else(|| {
-            let rule = match text.contains("://") {
-                false => "must begin with http://, such as http://127.0.0.1:3000",
-                true => "must be a URL such as http://127.0.0.1:3000 (TLS is a proxy's work)",
+            let rule = match text.split_once("://") {
+                None => "must begin with http://, such as http://127.0.0.1:3000",
+                Some(("https" | "wss", _)) => {
+                    "must begin with http://: these commands do not speak TLS; name the server \
+                     itself, behind its proxy, such as http://127.0.0.1:3000"
+                }
+                Some(_) => "must be a URL such as http://127.0.0.1:3000",
             };
             Invalid::new(rule)
         })

@@ -243,6 +243,14 @@ fn tools_check_their_arguments_first() {
         refused(&Cli::new().run(&["top", "--url", "here"])),
         ["--url"]
     );
+    for tool in [&["tail", "a"][..], &["healthcheck"], &["top"]] {
+        let args = [tool, &["--url", "https://chat.example.com"]].concat();
+        let output = Cli::new().run(&args);
+        assert_eq!(refused(&output), ["--url"], "{tool:?}");
+        let said = stderr(&output);
+        assert!(said.contains("do not speak TLS"), "{said}");
+        assert!(said.contains("http://127.0.0.1:3000"), "{said}");
+    }
     assert_eq!(
         Cli::new().run(&["bench"]).status.code(),
         Some(2),
