@@ -143,17 +143,46 @@ fn every_command_of_the_readme_exists() {
 fn every_test_that_the_architecture_names_exists() {
     let page = read("ARCHITECTURE.md");
     let guards = page.lines().filter(|line| line.contains("Guarded by"));
-    let names: Vec<&str> = guards
-        .flat_map(|line| line.split('`').skip(1).step_by(2))
+    assert_tests_exist("ARCHITECTURE.md", guards);
+}
+
+#[test]
+fn every_test_that_the_attacks_name_exists() {
+    let page = read("docs/ATTACKS.md");
+    assert_tests_exist("docs/ATTACKS.md", page.lines());
+    let is_header = |line: &str| line.starts_with("| input |") || line.starts_with("|---");
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    for row in rows.filter(|line| !is_header(line)) {
+        let shown_by = row.trim_end_matches(" |").rsplit(" | ").next();
+        let shown_by = shown_by.expect("a last cell");
+        let is_shown = shown_by.contains("::") || shown_by.contains(".test.js");
+        assert!(is_shown, "no test shows this: {row}");
+    }
+    let scripts = quoted(page.lines()).filter(|name| name.ends_with(".test.js"));
+    for script in scripts {
+        assert!(path(script).is_file(), "docs/ATTACKS.md names {script}");
+    }
+}
+
+/// What stands between back-quotes.
+fn quoted<'a>(lines: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    lines.flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+/// Asserts that each `folder/module::test` that lines name is there.
+fn assert_tests_exist<'a>(page: &str, lines: impl Iterator<Item = &'a str>) {
+    let is_test = |name: &&str| ["tests/it/", "src/"].iter().any(|it| name.starts_with(it));
+    let names: Vec<&str> = quoted(lines)
         .filter(|name| name.contains("::"))
+        .filter(is_test)
         .collect();
-    assert!(!names.is_empty());
+    assert!(!names.is_empty(), "{page} names no test");
     for name in names {
         let (module, test) = name.rsplit_once("::").expect("it has a module");
         let source = read(&format!("{}.rs", module.replace("::", "/")));
         assert!(
             source.contains(&format!("fn {test}(")) || source.contains(&format!("    {test}:")),
-            "ARCHITECTURE.md names {name}, which is not there"
+            "{page} names {name}, which is not there"
         );
     }
 }

@@ -1,5 +1,7 @@
 //! How often somebody may try to log in, and who that somebody is.
 
+use std::time::Instant;
+
 use futures_util::future::join_all;
 use reqwest::{Client, Method};
 use serde_json::json;
@@ -47,6 +49,52 @@ async fn of_many_guesses_at_once_no_more_are_judged_than_may_fail() {
     }
     let refused = log_in(&ada, &ada.email, &ada.password).await;
     assert_waits(&refused.refused(429, "RATE_LIMITED"), 900);
+}
+
+#[tokio::test]
+async fn who_guesses_addresses_learns_nothing_from_the_time() {
+    const PAIRS: usize = 200;
+    let server = ServerOptions::new()
+        .unlimited()
+        .env("BCRYPT_COST", 6)
+        .start()
+        .await;
+    let ada = server.user("ada").await;
+    let (mut known, mut unknown) = (Spent::default(), Spent::default());
+    let mut bodies = Vec::new();
+    // In turn, so that whatever else the machine does is shared.
+    for _ in 0..PAIRS {
+        let nobody = format!("{}@example.com", uuid());
+        for (email, spent) in [(&ada.email, &mut known), (&nobody, &mut unknown)] {
+            let (began, cpu) = (Instant::now(), server.cpu_ns());
+            let answer = log_in(&ada, email, "wrong password").await;
+            spent.time.push(began.elapsed().as_secs_f64());
+            spent.work.push((server.cpu_ns() - cpu) as f64);
+            bodies.push(answer.refused(401, "INVALID_CREDENTIALS").body);
+        }
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    let alike = 0.75..1.33;
+    for (what, known, unknown) in [
+        ("time", known.time, unknown.time),
+        ("work", known.work, unknown.work),
+    ] {
+        let ratio = median(known) / median(unknown);
+        assert!(alike.contains(&ratio), "{what}: {ratio}");
+    }
+}
+
+/// What logins took, each in seconds and in nanoseconds of the processor.
+#[derive(Default)]
+struct Spent {
+    time: Vec<f64>,
+    work: Vec<f64>,
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod authentication;
+mod balance;
 mod bench;
 mod bursts;
 mod cli;
@@ -16,6 +17,8 @@ mod documents;
 mod draining;
 mod early_signals;
 mod faults;
+mod floods;
+mod forged_tokens;
 mod frames;
 mod gateways;
 mod handshakes;

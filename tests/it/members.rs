@@ -166,6 +166,35 @@ async fn an_unknown_place_stands_for_the_newest_message_not_after_it() {
 }
 
 #[tokio::test]
+async fn by_rest_too_a_place_of_another_room_is_one_like_any_other() {
+    let server = TestServer::start().await;
+    let ada = server.user("ada").await;
+    let (room, elsewhere) = (ada.room("one").await, ada.room("two").await);
+    let mut socket = ada.connect_to(&room).await;
+    socket.join(&elsewhere).await;
+    socket.say(&room, "here").await;
+    let here = socket.expect("newMessage").await["id"].clone();
+    socket.say(&elsewhere, "there").await;
+    let there = socket.expect("newMessage").await["id"].clone();
+    let marked = async |at: &Value| {
+        let path = format!("/rooms/{room}/read");
+        let answer = ada.post(&path, json!({ "lastReadMessageId": at })).await;
+        assert_eq!(answer.ok(201), json!({ "success": true }));
+        let rooms = ada.get("/rooms").await.ok(200);
+        let rooms = rooms.as_array().expect("an array").clone();
+        let found = rooms.into_iter().find(|it| it["id"] == room);
+        found.expect("the room")["lastReadMessageId"].clone()
+    };
+    assert_eq!(marked(&json!("0".repeat(26))).await, Value::Null);
+    assert_eq!(
+        marked(&there).await,
+        here,
+        "the newest of the room before it"
+    );
+    assert_eq!(marked(&json!("0".repeat(26))).await, here, "never back");
+}
+
+#[tokio::test]
 async fn a_read_cursor_is_for_members_and_valid_places() {
     let server = TestServer::start().await;
     let (ada, eve) = (server.user("ada").await, server.user("eve").await);

@@ -151,6 +151,31 @@ async fn a_peer_that_never_reads_is_cut_and_resumes() {
 }
 
 #[tokio::test]
+async fn a_hundred_peers_that_stop_reading_cost_little_and_others_nothing() {
+    const STALLED: usize = 100;
+    const MOST_KIB: u64 = 256;
+    let mut scene = Scene::set().await;
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        stalled.push(scene.stall().await);
+    }
+    let before = scene.server.forget_peak();
+    let count = scene.talk(IN_BUFFERS + 2 * 256 * 1024).await;
+    scene
+        .server
+        .await_metric("roomcast_slow_sockets_total", "", STALLED as f64)
+        .await;
+    let grown = scene.server.peak_kib().saturating_sub(before);
+    assert!(grown <= STALLED as u64 * MOST_KIB, "{grown} KiB more");
+    for socket in &mut stalled {
+        let had = leftovers(socket).await;
+        assert!(had.len() < count, "it had {} of {count}", had.len());
+    }
+    scene.talk(CONTENT).await;
+    assert_eq!(scene.slow_sockets().await, STALLED as f64);
+}
+
+#[tokio::test]
 async fn a_peer_that_stops_reading_is_cut_for_time_when_little_waits() {
     let mut scene = Scene::set().await;
     let mut stalled = scene.stall().await;

@@ -1,6 +1,6 @@
 //! A TCP connection that says exactly what a test writes: frames and requests that no client makes.
 
-use std::{io, time::Duration};
+use std::{io, net::Ipv4Addr, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -118,6 +118,13 @@ impl RawSocket {
     pub async fn connect_small(server: &TestServer) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4_096).expect("a small buffer");
+        Self::connect_by(socket, server).await
+    }
+
+    /// Connects from another of this machine's own addresses.
+    pub async fn connect_from(from: Ipv4Addr, server: &TestServer) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("an own address");
         Self::connect_by(socket, server).await
     }
 
