@@ -125,6 +125,21 @@ fn the_operators_page_says_what_to_do_about_every_alert() {
 }
 
 #[test]
+fn the_operators_page_has_every_error_and_close_code() {
+    let page = read("docs/OPERATIONS.md");
+    let cells = |heading: &str| -> Vec<String> {
+        let rows = section(&page, heading).into_iter();
+        let rows = rows.filter_map(|line| line.strip_prefix("| "));
+        let firsts = rows.filter_map(|row| row.split(" | ").next());
+        firsts.skip(1).map(|cell| cell.replace('`', "")).collect()
+    };
+    let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(cells("## Error codes"), codes);
+    let closes: Vec<_> = CLOSE_CODES.iter().map(u16::to_string).collect();
+    assert_eq!(cells("## Close codes"), closes);
+}
+
+#[test]
 fn every_command_of_the_readme_exists() {
     let page = read("README.md");
     let output = Cli::new().run(&["--help"]);
