@@ -5,6 +5,7 @@
 //! faults. They come one after the other: they judge how long something takes, so that they must
 //! not disturb each other, and services of their own take seconds to start.
 
+mod health;
 mod long;
 mod outages;
 mod probe;
@@ -43,6 +44,14 @@ async fn what_lasts_for_long_costs_no_accepted_message_either() {
     long::postgresql_is_away_for_long(&system).await;
     long::valkey_is_away_for_long(&system).await;
     rolling::restarts(&mut system, "ten rolling restarts", 10).await;
+}
+
+#[tokio::test]
+async fn what_is_away_is_told_and_the_rest_answers_throughout() {
+    let Some(system) = System::start().await else {
+        return;
+    };
+    health::is_told(&system).await;
 }
 
 async fn gateway_is_killed(system: &mut System) {
