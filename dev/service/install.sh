@@ -9,6 +9,7 @@ install_packages() {
     [[ -s $jars/complete ]] || command -v mvn >/dev/null || missing+=(maven)
     [[ -x $postgres/postgres ]] || missing+=(postgresql-15)
     command -v valkey-server >/dev/null || missing+=(valkey-server)
+    command -v openssl >/dev/null || missing+=(openssl)
     ((${#missing[@]})) || return 0
 
     command -v apt-get >/dev/null || die "install by hand, there is no apt-get: ${missing[*]}"

@@ -30,6 +30,7 @@ start_kafka() {
     if [[ ! -e $own/data/meta.properties ]]; then
         "${kafka_java[@]}" kafka.tools.StorageTool format --config "$own/properties" \
             --cluster-id="$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')" \
+            --add-scram "SCRAM-SHA-512=[name=chat,password=$(value DB_PASSWORD)]" \
             >>"$own/log" 2>&1
     fi
     archive=$(class_archive)
@@ -45,14 +46,21 @@ start_kafka() {
 
 # What differs from Kafka's defaults.
 kafka_properties() {
-    local port
+    local port password
     port=$(port_of kafka)
+    password=$(value DB_PASSWORD)
     cat <<END
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$((port + 1))
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1)),SSL://127.0.0.1:$(port_of kafka-ssl),SASL://127.0.0.1:$(port_of kafka-sasl)
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL:SASL_SSL
 controller.listener.names=CONTROLLER
+ssl.keystore.type=PEM
+ssl.keystore.location=$folder/tls/kafka.pem
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_chat="$password";
+listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 log.dirs=$folder/kafka/data
 default.replication.factor=1
 min.insync.replicas=1

@@ -4,6 +4,8 @@
 start_postgres() {
     local own=$folder/postgres
     [[ $EUID != 0 ]] || chown postgres: "$own"
+    install -m 600 "$folder/tls/server.pem" "$folder/tls/server.key" "$own"
+    [[ $EUID != 0 ]] || chown postgres: "$own"/server.{pem,key}
     [[ -e $own/data ]] || make_database
     # After a crash this file names a process that is gone, or a zombie, which PostgreSQL takes
     # for a live one. That none runs here has been looked at.
@@ -24,6 +26,9 @@ listen_addresses = '127.0.0.1'
 port = $(port_of postgres)
 unix_socket_directories = ''
 max_connections = 200
+ssl = on
+ssl_cert_file = '$folder/postgres/server.pem'
+ssl_key_file = '$folder/postgres/server.key'
 timezone = 'UTC'
 log_timezone = 'UTC'
 END
