@@ -11,6 +11,7 @@ mod logs;
 pub mod parse;
 mod serve;
 mod settings;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub use gateway::{GatewayConfig, HttpConfig, LimitConfig, Rate, TokenConfig};
 pub use logs::{LogConfig, LogFormat};
 pub use serve::{DatabaseConfig, KafkaConfig, RedisConfig, Role, ServeConfig, ServeGateway};
 pub use settings::{ConfigError, Mode, Problem, Settings, Source, Value};
+pub use tls::{KafkaProtocol, KafkaSecurity, Sasl};
 
 /// Everything that `dev` runs with.
 #[derive(Debug, Clone)]

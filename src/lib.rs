@@ -29,5 +29,6 @@ mod real_service;
 pub mod server;
 pub mod specifications;
 pub mod store;
+pub mod tls;
 pub mod trace;
 pub mod transport;

@@ -88,6 +88,8 @@ pub struct ServerConfig {
 pub struct Opened {
     /// Of a gateway.
     pub addr: Option<SocketAddr>,
+    /// Whether a gateway's is `https`.
+    pub has_tls: bool,
     pub metrics_addr: Option<SocketAddr>,
     /// Of a worker.
     pub worker_addr: Option<SocketAddr>,
@@ -159,6 +161,7 @@ impl Running {
                     .http
                     .metrics_addr
                     .map(|addr| (addr, config.http.metrics_may_move));
+                opened.has_tls = config.http.tls.is_some();
                 let (serving, addr) = Serving::start(base, backends, config).await?;
                 opened.addr = Some(addr);
                 let bridge = serving.gateway.bridge.clone();
@@ -176,20 +179,20 @@ impl Running {
                 persistors: persistors.unwrap_or_default(),
             },
         };
+        let health = Health {
+            store: store.clone(),
+            bridge,
+            presence: serving.map(|it| it.gateway.presence.clone()),
+            drain: drain.clone(),
+        };
         let operators = if gateway.is_some() {
-            let listening =
-                metrics_addr.map(|(addr, may_move)| listen::operators(addr, may_move, read));
+            let listening = metrics_addr
+                .map(|(addr, may_move)| listen::operators(addr, may_move, health, read));
             listening.transpose()?.map(|(handle, addr)| {
                 opened.metrics_addr = Some(addr);
                 handle
             })
         } else if let Some(addr) = config.worker_addr {
-            let health = Health {
-                store: store.clone(),
-                bridge,
-                presence: None,
-                drain: drain.clone(),
-            };
             let (handle, addr) = listen::worker(addr, health, read)?;
             opened.worker_addr = Some(addr);
             Some(handle)

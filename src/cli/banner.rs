@@ -121,13 +121,17 @@ fn title(out: &mut impl Write, what: &str) -> io::Result<()> {
 
 fn addresses(out: &mut impl Write, opened: &Opened, has_demo: bool) -> io::Result<()> {
     if let Some(here) = opened.addr.map(reachable) {
-        address(out, "page", format!("http://{here}/"))?;
+        let (http, ws) = match opened.has_tls {
+            true => ("https", "wss"),
+            false => ("http", "ws"),
+        };
+        address(out, "page", format!("{http}://{here}/"))?;
         if has_demo {
-            address(out, "demo", format!("http://{here}/demo"))?;
+            address(out, "demo", format!("{http}://{here}/demo"))?;
         }
-        address(out, "websocket", format!("ws://{here}/ws"))?;
-        address(out, "api", format!("http://{here}/rooms"))?;
-        address(out, "health", format!("http://{here}/health"))?;
+        address(out, "websocket", format!("{ws}://{here}/ws"))?;
+        address(out, "api", format!("{http}://{here}/rooms"))?;
+        address(out, "health", format!("{http}://{here}/health"))?;
         match opened.metrics_addr {
             Some(addr) => address(
                 out,
@@ -184,6 +188,7 @@ mod tests {
     fn every_address_can_be_opened_as_printed() {
         let text = shown(&Opened {
             addr: Some(([0, 0, 0, 0], 3000).into()),
+            has_tls: false,
             worker_addr: None,
             metrics_addr: Some("[::]:9464".parse().expect("an address")),
         });
@@ -199,6 +204,23 @@ mod tests {
         has("health     http://127.0.0.1:3000/health");
         has("metrics    http://[::1]:9464/metrics");
         assert!(text.contains("secret     /data/jwt.secret"), "{text}");
+    }
+
+    #[test]
+    fn with_tls_the_addresses_say_so() {
+        let text = shown(&Opened {
+            addr: Some(([127, 0, 0, 1], 3000).into()),
+            has_tls: true,
+            ..Opened::default()
+        });
+        assert!(
+            text.contains("page       https://127.0.0.1:3000/"),
+            "{text}"
+        );
+        assert!(
+            text.contains("websocket  wss://127.0.0.1:3000/ws"),
+            "{text}"
+        );
     }
 
     #[test]

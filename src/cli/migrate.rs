@@ -140,12 +140,12 @@ async fn migrate(config: &MigrateConfig, steps: Steps) -> Result<(), Failure> {
 }
 
 async fn open(config: &MigrateConfig) -> Result<Store, Failure> {
-    let url = &config.database.url;
+    let database = &config.database;
     let opened = reaching::service(config.start_timeout, async || {
-        match Store::open_postgres(url, false).await {
+        match Store::open_postgres(database, false).await {
             Ok(store) => Ok((store, "the schema was up to date")),
             Err(OpenError::Behind { .. }) => {
-                let store = Store::open_postgres(url, true).await?;
+                let store = Store::open_postgres(database, true).await?;
                 Ok((store, "the schema is up to date now"))
             }
             Err(error) => Err(error),

@@ -77,14 +77,16 @@ async fn serve(config: ServeConfig, role: Role, migrate: bool) -> Result<(), Fai
 /// Opens what the role needs, side by side: whatever is missing is waited for.
 async fn open(config: &ServeConfig, role: Role, migrate: bool) -> Result<Backends, Failure> {
     let patience = config.start_timeout;
-    let url = &config.database.url;
+    let database = &config.database;
     let presence = config.gateway.as_ref().map(|gateway| {
         let opened = backends::valkey(&gateway.redis);
         opened.map_err(|error| Failure::Setting(error.to_string()))
     });
     let presence = presence.transpose()?;
     let (store, log, ()) = try_join3(
-        reaching::service(patience, async || Store::open_postgres(url, migrate).await),
+        reaching::service(patience, async || {
+            Store::open_postgres(database, migrate).await
+        }),
         reaching::service(patience, async || backends::kafka(&config.kafka).await),
         async {
             match &presence {

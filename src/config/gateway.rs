@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use super::{Settings, keys, parse};
+use super::{Settings, keys, parse, tls};
+use crate::tls::ServerTls;
 
 /// `joinRoom` of a socket in the long run.
 const JOINS_PER_S: u32 = 10;
@@ -26,6 +27,8 @@ pub struct GatewayConfig {
 pub struct HttpConfig {
     /// `BIND_ADDR` and `PORT`; port 0 for any.
     pub bind_addr: SocketAddr,
+    /// `TLS_CERT` and `TLS_KEY`; `None` for plain HTTP.
+    pub tls: Option<ServerTls>,
     /// `METRICS_ADDR`; `None` for off.
     pub metrics_addr: Option<SocketAddr>,
     /// Whether metrics may go to any free port when theirs is taken: in `dev`, unless it was set.
@@ -112,11 +115,13 @@ impl HttpConfig {
     fn read(settings: &mut Settings) -> Option<Self> {
         let port = settings.read(&keys::PORT, parse::port);
         let ip = settings.read(&keys::BIND_ADDR, parse::ip);
+        let tls = tls::server(settings);
         let metrics_addr = settings.read(&keys::METRICS_ADDR, parse::metrics_addr);
         let cors_origins = settings.read_optional(&keys::CORS_ORIGINS, parse::origins);
         let trusted_proxies = settings.read_optional(&keys::TRUSTED_PROXIES, parse::networks);
         Some(Self {
             bind_addr: SocketAddr::new(ip?, port?),
+            tls: tls?,
             metrics_addr: metrics_addr?,
             metrics_may_move: settings.is_dev_default(&keys::METRICS_ADDR),
             cors_origins: cors_origins?.unwrap_or_default(),

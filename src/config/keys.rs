@@ -79,6 +79,9 @@ keys! {
         PORT Some("port"), value("3000"), "Port of page, API and WebSocket, 0 to 65535; 0 for any";
         BIND_ADDR Some("bind-addr"), ByMode { dev: "127.0.0.1", serve: "0.0.0.0" },
             "IP address to listen on; `0.0.0.0` or `::` for all of the machine's";
+        TLS_CERT Some("tls-cert"), Nothing,
+            "PEM file of the certificate, and of those between it and its authority: with it page, API and WebSocket are https and wss; none: plain HTTP";
+        TLS_KEY Some("tls-key"), Nothing, "PEM file of that certificate's key";
         METRICS_ADDR Some("metrics-addr"), value("127.0.0.1:9464"),
             "Address and port of the metrics; port 0 for any, `off` for none";
         CORS_ORIGINS Some("cors-origins"), Nothing,
@@ -130,10 +133,22 @@ keys! {
         DB_DATABASE Some("db-database"), Required, "Name of the database";
         DATABASE_URL None, Nothing,
             "All of the five above in one, `postgres://user:password@host:port/database`; it wins over them";
+        DB_SSL_MODE Some("db-ssl-mode"), value("disable"),
+            "TLS to PostgreSQL: `disable`, or `require` or `verify-full`, which both check certificate and host; the URL's `sslmode` wins";
+        DB_SSL_CA Some("db-ssl-ca"), Nothing,
+            "PEM file of the authorities that may vouch for PostgreSQL; none: the system's";
     }
     KAFKA "Kafka" {
         KAFKA_BROKERS Some("kafka-brokers"), value("localhost:29092"),
             "Brokers to begin with, `host:port` with commas between";
+        KAFKA_SECURITY_PROTOCOL Some("kafka-security-protocol"), value("PLAINTEXT"),
+            "What is spoken with the brokers: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`";
+        KAFKA_SSL_CA Some("kafka-ssl-ca"), Nothing,
+            "PEM file of the authorities that may vouch for the brokers; none: the system's";
+        KAFKA_SASL_MECHANISM Some("kafka-sasl-mechanism"), Nothing,
+            "How we say who we are: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`; with SASL alone";
+        KAFKA_SASL_USERNAME Some("kafka-sasl-username"), Nothing, "User of the brokers; with SASL alone";
+        KAFKA_SASL_PASSWORD None, Nothing, "Password of that user; with SASL alone";
         KAFKA_PARTITIONS Some("kafka-partitions"), value("6"),
             "Partitions of a topic that does not exist yet, 1 to 1000";
         KAFKA_REPLICATION Some("kafka-replication"), Nothing,
@@ -149,7 +164,9 @@ keys! {
         REDIS_HOST Some("redis-host"), value("localhost"), "Host of Valkey or Redis";
         REDIS_PORT Some("redis-port"), value("6379"), "Port of Valkey or Redis, 1 to 65535";
         REDIS_URL None, Nothing,
-            "Both in one, `redis://user:password@host:port/number`; it wins over them";
+            "Both in one, `redis://user:password@host:port/number`, or `rediss://` for TLS; it wins over them";
+        REDIS_SSL_CA Some("redis-ssl-ca"), Nothing,
+            "PEM file of the authorities that may vouch for Valkey; none: the system's";
     }
     START "Start" {
         START_TIMEOUT_S Some("start-timeout-s"), value("30"),

@@ -10,13 +10,16 @@ use std::{
 
 use ipnet::IpNet;
 use log::LevelFilter;
-use secrecy::SecretString;
-use url::{Host, Url};
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url, form_urlencoded::Serializer};
 
 use super::LogFormat;
 
 /// Shortest secret that signs tokens, in bytes: the length of an HS256 key.
 pub const MIN_SECRET_BYTES: usize = 32;
+
+/// What PostgreSQL's URLs say of TLS by.
+const SSL_MODE: &str = "sslmode";
 
 /// Longest life of a token.
 const MAX_EXPIRES_IN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -296,10 +299,48 @@ pub fn database_url(text: &str) -> Parsed<SecretString> {
     };
     let has_host = url.host_str().is_some_and(|host| !host.is_empty()) || has("host");
     let has_user = !url.username().is_empty() || has("user");
+    let mut modes = url.query_pairs().filter(|(key, _)| key == SSL_MODE);
+    modes.try_for_each(|(_, mode)| match ssl_mode(&mode) {
+        Ok(_) => Ok(()),
+        Err(Invalid(rule)) => Err(Invalid::new(format!("{SSL_MODE} {rule}"))),
+    })?;
     let is_postgres = matches!(url.scheme(), "postgres" | "postgresql");
     (is_postgres && has_host && has_user)
         .then(|| text.trim().into())
         .ok_or_else(rule)
+}
+
+/// Reads whether PostgreSQL is talked to by TLS.
+///
+/// # Errors
+/// When it is no mode, or one that promises nothing.
+pub fn ssl_mode(text: &str) -> Parsed<bool> {
+    match text.trim() {
+        "disable" => Ok(false),
+        "require" | "verify-full" => Ok(true),
+        _ => Err(Invalid::new("must be disable, require or verify-full")),
+    }
+}
+
+/// Takes `sslmode` out of the URL of PostgreSQL; returns whether it asks for TLS.
+pub(super) fn split_ssl_mode(given: SecretString) -> (SecretString, Option<bool>) {
+    let Ok(mut url) = Url::parse(given.expose_secret()) else {
+        return (given, None);
+    };
+    let mut mode = None;
+    let mut others = Serializer::new(String::new());
+    for (key, value) in url.query_pairs() {
+        match key == SSL_MODE {
+            true => mode = ssl_mode(&value).ok(),
+            false => drop(others.append_pair(&key, &value)),
+        }
+    }
+    if mode.is_none() {
+        return (given, None);
+    }
+    let others = others.finish();
+    url.set_query((!others.is_empty()).then_some(&others));
+    (String::from(url).into(), mode)
 }
 
 /// Reads the URL of Valkey.
@@ -312,9 +353,15 @@ pub fn redis_url(text: &str) -> Parsed<SecretString> {
     let number = url.path().trim_matches('/');
     let is_number = number.is_empty() || number.parse::<u32>().is_ok();
     let has_host = url.host_str().is_some_and(|host| !host.is_empty());
-    (url.scheme() == "redis" && has_host && is_number)
+    let is_redis = matches!(url.scheme(), "redis" | "rediss") && url.fragment().is_none();
+    (is_redis && has_host && is_number)
         .then(|| text.trim().into())
         .ok_or_else(rule)
+}
+
+/// Returns whether the URL of Valkey asks for TLS.
+pub(super) fn is_encrypted_redis(url: &SecretString) -> bool {
+    url.expose_secret().starts_with("rediss:")
 }
 
 /// Reads where a server of ours is.

@@ -6,10 +6,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    ConfigError, GatewayConfig, LogConfig, Settings,
+    ConfigError, GatewayConfig, KafkaSecurity, LogConfig, Settings,
     keys::{self, Key},
-    parse,
+    parse, tls,
 };
+use crate::tls::{Certificates, ClientTls};
 
 /// Which half of the system a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,20 +46,44 @@ pub struct ServeGateway {
 /// Where PostgreSQL is: `DATABASE_URL`, or one made from `DB_*`.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
+    /// Without `sslmode`.
     pub url: SecretString,
+    /// `DB_SSL_MODE` and `DB_SSL_CA`; `None` for a connection in the clear.
+    pub tls: Option<ClientTls>,
+}
+
+impl From<SecretString> for DatabaseConfig {
+    /// Talks to it in the clear.
+    fn from(url: SecretString) -> Self {
+        Self { url, tls: None }
+    }
 }
 
 /// Where Valkey is: `REDIS_URL`, or one made from `REDIS_*`.
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
+    /// With `rediss` for TLS.
     pub url: SecretString,
+    /// `REDIS_SSL_CA`; `None` for the system's.
+    pub authorities: Option<Certificates>,
+}
+
+impl From<SecretString> for RedisConfig {
+    fn from(url: SecretString) -> Self {
+        Self {
+            url,
+            authorities: None,
+        }
+    }
 }
 
 /// Where Kafka is, and what its topics have to be like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct KafkaConfig {
     /// `KAFKA_BROKERS`, each `host:port`.
     pub brokers: Vec<String>,
+    /// `KAFKA_SECURITY_PROTOCOL` and what it needs.
+    pub security: KafkaSecurity,
     /// `KAFKA_PARTITIONS` of a topic that does not exist yet.
     pub partitions: u32,
     /// `KAFKA_REPLICATION` of a topic that does not exist yet; `None` leaves it to the brokers.
@@ -132,6 +157,16 @@ impl DatabaseConfig {
     ///
     /// A URL wins, and then the parts may be missing; those that are set are checked all the same.
     pub fn read(settings: &mut Settings) -> Option<Self> {
+        let url = Self::read_url(settings);
+        let (url, own_mode) = url.map(parse::split_ssl_mode).unzip();
+        let tls = tls::database(settings, own_mode.flatten());
+        Some(Self {
+            url: url?,
+            tls: tls?,
+        })
+    }
+
+    fn read_url(settings: &mut Settings) -> Option<SecretString> {
         let url = settings.read_optional(&keys::DATABASE_URL, parse::database_url);
         let port = settings.read(&keys::DB_PORT, parse::service_port);
         if settings.find(&keys::DATABASE_URL).is_some() {
@@ -141,7 +176,7 @@ impl DatabaseConfig {
             let are_valid = port
                 .and(host)
                 .and(texts.into_iter().collect::<Option<Vec<_>>>());
-            return url?.filter(|_| are_valid.is_some()).map(|url| Self { url });
+            return url?.filter(|_| are_valid.is_some());
         }
         let host = settings.read(&keys::DB_HOST, parse::host);
         let username = settings.read(&keys::DB_USERNAME, parse::text);
@@ -155,7 +190,7 @@ impl DatabaseConfig {
             port?,
             encoded(&database?),
         );
-        Some(Self { url: url.into() })
+        Some(url.into())
     }
 }
 
@@ -165,9 +200,12 @@ impl RedisConfig {
         let url = settings.read_optional(&keys::REDIS_URL, parse::redis_url);
         let host = settings.read(&keys::REDIS_HOST, parse::network_host);
         let port = settings.read(&keys::REDIS_PORT, parse::service_port);
+        let is_encrypted = url.iter().flatten().any(parse::is_encrypted_redis);
+        let authorities = tls::valkey(settings, is_encrypted);
         let parts = format!("redis://{}:{}", encoded_host(&host?), port?);
         Some(Self {
             url: url?.unwrap_or_else(|| parts.into()),
+            authorities: authorities?,
         })
     }
 }
@@ -182,8 +220,10 @@ impl KafkaConfig {
         let min_replication = settings.read(&keys::KAFKA_MIN_REPLICATION, copies());
         let min_isr = settings.read(&keys::KAFKA_MIN_ISR, copies());
         let topic_prefix = settings.read_optional(&keys::KAFKA_TOPIC_PREFIX, parse::topic_prefix);
+        let security = KafkaSecurity::read(settings);
         let config = Self {
             brokers: brokers?,
+            security: security?,
             partitions: partitions?,
             replication: replication?,
             min_replication: min_replication?,

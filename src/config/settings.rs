@@ -214,6 +214,15 @@ impl Settings {
         }
     }
 
+    /// Notes a problem of a setting that cannot be read off its value alone.
+    pub fn refuse(&mut self, key: &Key, why: impl Into<String>) {
+        let what = match self.find(key) {
+            Some(value) => place(key, &value),
+            None => key.name.to_owned(),
+        };
+        self.note(&what, why);
+    }
+
     /// Ends the reading: the configuration, or every problem.
     ///
     /// # Errors
@@ -240,12 +249,17 @@ impl Settings {
     }
 }
 
-fn problem(key: &Key, value: &Value, invalid: &Invalid) -> Problem {
-    let what = match value.source {
+/// The setting as its reader wrote it.
+fn place(key: &Key, value: &Value) -> String {
+    match value.source {
         Source::Flag(flag) => format!("--{flag}"),
         Source::DotEnv => format!("{} (.env)", key.name),
         Source::Environment | Source::Default => key.name.to_owned(),
-    };
+    }
+}
+
+fn problem(key: &Key, value: &Value, invalid: &Invalid) -> Problem {
+    let what = place(key, value);
     let why = match key.is_secret() {
         true => invalid.to_string(),
         false => format!("{invalid}, not {:?}", value.text),

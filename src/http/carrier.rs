@@ -13,10 +13,9 @@ use actix_http::body::{BoxBody, MessageBody};
 use actix_web::error::PayloadError;
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::tls::{TransportReader, TransportWriter};
 
 /// Most bytes that are read in one turn: they are handled before more is read.
 const PORTION_BYTES: usize = 16 * 1024;
@@ -40,12 +39,12 @@ pub(super) type SharedTurn = Rc<Cell<Turn>>;
 pub(super) struct Incoming {
     /// What came with the handshake.
     early: Bytes,
-    stream: OwnedReadHalf,
+    stream: TransportReader,
     turn: SharedTurn,
 }
 
 impl Incoming {
-    pub(super) fn new(early: Bytes, stream: OwnedReadHalf) -> (Self, SharedTurn) {
+    pub(super) fn new(early: Bytes, stream: TransportReader) -> (Self, SharedTurn) {
         let turn = Rc::new(Cell::new(Turn::Begun));
         let incoming = Self {
             // What is left of a buffer holds all of it, even when it is nothing.
@@ -90,7 +89,7 @@ pub(super) struct Carrier {
     /// What is to be written before the body is asked for more.
     bytes: Bytes,
     body: BoxBody,
-    stream: OwnedWriteHalf,
+    stream: TransportWriter,
     turn: SharedTurn,
 }
 
@@ -98,7 +97,7 @@ impl Carrier {
     pub(super) fn new(
         head: Bytes,
         body: BoxBody,
-        stream: OwnedWriteHalf,
+        stream: TransportWriter,
         turn: SharedTurn,
     ) -> Self {
         Self {
@@ -125,9 +124,17 @@ impl Future for Carrier {
             }
             // Written to the end, it would hold its buffer until there is more to say.
             this.bytes = Bytes::new();
+            // TLS takes more than it can give to the socket.
+            if ready!(Pin::new(&mut this.stream).poll_flush(cx)).is_err() {
+                return Poll::Ready(());
+            }
             match Pin::new(&mut this.body).poll_next(cx) {
                 Poll::Ready(Some(Ok(bytes))) => this.bytes = bytes,
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Ready(Some(Err(_)) | None) => {
+                    // TLS says that it ends. A peer that does not even take that is left alone.
+                    let _ = Pin::new(&mut this.stream).poll_shutdown(cx);
+                    return Poll::Ready(());
+                }
                 Poll::Pending => break,
             }
         }

@@ -18,6 +18,7 @@ use actix_web::{
 use socket2::{Domain, Socket, Type};
 
 use super::{paced::PacedStream, upgrade};
+use crate::tls::ServerTls;
 
 /// HTTP headers must be here within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,14 +35,19 @@ const REQUEST_LINGER_S: u64 = 5;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1_024;
 
-/// Serves an application at an address; returns where, with the port that was found for 0.
+/// Serves an application at an address, with TLS if there is some; returns where, with the port
+/// that was found for 0.
 ///
 /// Each worker thread calls `worker` once, and makes its applications by what that returns: one for
 /// requests, one for upgrades.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub fn serve<W, F, I, S, B>(addr: SocketAddr, worker: W) -> io::Result<(Server, SocketAddr)>
+pub fn serve<W, F, I, S, B>(
+    addr: SocketAddr,
+    tls: Option<ServerTls>,
+    worker: W,
+) -> io::Result<(Server, SocketAddr)>
 where
     W: Fn() -> F + Send + Clone + 'static,
     F: Fn() -> I,
@@ -62,6 +68,7 @@ where
     let stopping = server.graceful_shutdown_signal();
     let server = server.listen("roomcast", listener, move || {
         let stopping = stopping.clone();
+        let tls = tls.clone();
         let app = worker();
         let refusing = || {
             let app = app().into_factory();
@@ -91,9 +98,16 @@ where
             })
             .upgrade(upgrading)
             .finish(map_config(refusing(), |()| AppConfig::default()));
-        fn_service(async |stream: TcpStream| {
-            let peer = stream.peer_addr().ok();
-            Ok((PacedStream::new(stream), Protocol::Http1, peer))
+        fn_service(move |stream: TcpStream| {
+            let tls = tls.clone();
+            async move {
+                let peer = stream.peer_addr().ok();
+                let accepted = PacedStream::accept(stream, tls.as_ref()).await;
+                let stream = accepted.inspect_err(|error| {
+                    log::debug!(error:%; "a client did not shake hands");
+                })?;
+                Ok((stream, Protocol::Http1, peer))
+            }
         })
         .and_then(http)
     })?;

@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use actix_web::{
@@ -21,28 +22,40 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take},
-    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
+    time::timeout,
 };
 
 use super::connection::{Answering, Connection};
+use crate::tls::{self, ServerTls, Transport, TransportReader, TransportWriter};
 
 /// Most bytes that are parsed before anything is answered.
 const PORTION_BYTES: u64 = 2 * 1024;
 
-/// A TCP stream that is read no faster than its peer reads.
+/// How long a client may take for TLS's handshake: as long as for a request's head.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A stream that is read no faster than its peer reads.
 pub(super) struct PacedStream {
     /// The limit is what may be read before it is somebody else's turn.
-    stream: Take<TcpStream>,
+    stream: Take<Transport>,
     connection: Rc<Connection>,
 }
 
 impl PacedStream {
-    /// Takes a connection that was accepted.
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self {
-            connection: Connection::prepare(&stream),
+    /// Takes a connection that was accepted, and shakes hands where there is TLS.
+    ///
+    /// # Errors
+    /// When the client does not.
+    pub(super) async fn accept(stream: TcpStream, tls: Option<&ServerTls>) -> io::Result<Self> {
+        let connection = Connection::prepare(&stream);
+        let stream = match tls {
+            Some(tls) => timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??,
+            None => tls::plain(stream),
+        };
+        Ok(Self {
             stream: stream.take(PORTION_BYTES),
-        }
+            connection,
+        })
     }
 
     pub(super) fn connection(&self) -> Rc<Connection> {
@@ -50,8 +63,8 @@ impl PacedStream {
     }
 
     /// Gives the connection away, to carry something else.
-    pub(super) fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        self.stream.into_inner().into_split()
+    pub(super) fn into_split(self) -> (TransportReader, TransportWriter) {
+        tls::split(self.stream.into_inner())
     }
 
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {

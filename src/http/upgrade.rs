@@ -16,12 +16,13 @@ use actix_http::{
 use actix_service::Service;
 use actix_web::{Error, rt};
 use bytes::BytesMut;
-use tokio::{io::AsyncWriteExt, net::tcp::OwnedWriteHalf, time::timeout};
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     carrier::{Carrier, Incoming},
     paced::PacedStream,
 };
+use crate::tls::TransportWriter;
 
 /// How long a peer may take to read that its upgrade is refused.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,7 +70,7 @@ async fn refuse(
     response: Response<BoxBody>,
     codec: &mut Codec,
     mut bytes: BytesMut,
-    mut stream: OwnedWriteHalf,
+    mut stream: TransportWriter,
 ) -> io::Result<()> {
     let (mut head, body) = response.into_parts();
     head.head_mut().set_connection_type(ConnectionType::Close);

@@ -38,6 +38,7 @@ use crate::{
     config::RedisConfig,
     ids::{SessionId, UserId},
     metrics::PoolUse,
+    tls,
 };
 
 /// The channel of the signals.
@@ -88,11 +89,13 @@ impl ValkeyPresence {
     /// When the URL is not one of Valkey.
     pub fn open(config: &RedisConfig) -> Result<Self, OpenError> {
         let url = config.url.expose_secret();
-        let client = Client::open(url).map_err(|_| OpenError::BadUrl)?;
+        let client = tls::valkey(url, config.authorities.as_ref());
+        let client = client.map_err(|_| OpenError::BadUrl)?;
         let connecting = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CALL_TIMEOUT))
             .set_response_timeout(Some(CALL_TIMEOUT));
-        let manager = Manager::new_with_config(url, connecting).map_err(|_| OpenError::BadUrl)?;
+        let place = client.get_connection_info().clone();
+        let manager = Manager::new_with_config(place, connecting).map_err(|_| OpenError::BadUrl)?;
         let pool = Pool::builder(manager)
             .config(PoolConfig {
                 max_size: CONNECTIONS,

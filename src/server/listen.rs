@@ -30,6 +30,7 @@ pub(super) fn gateway(
     parts: RoomParts,
 ) -> anyhow::Result<(ServerHandle, SocketAddr)> {
     let bind_addr = gateway.config.http.bind_addr;
+    let tls = gateway.config.http.tls.clone();
     let (gateway, slices) = (gateway.clone(), slices.clone());
     let health = Data::new(Health {
         store: gateway.store.clone(),
@@ -53,22 +54,25 @@ pub(super) fn gateway(
                 .wrap(from_fn(http::finish))
         }
     };
-    let (server, addr) = http::serve(bind_addr, worker)
+    let (server, addr) = http::serve(bind_addr, tls, worker)
         .map_err(|error| bind_error(&error, bind_addr, &keys::BIND_ADDR, &keys::PORT))?;
     let handle = server.handle();
     actix::spawn(server);
     Ok((handle, addr))
 }
 
-/// Serves what operators read of a gateway.
+/// Serves what operators read of a gateway, and its health for a probe that speaks no TLS.
 pub(super) fn operators(
     addr: SocketAddr,
     may_move: bool,
+    health: Health,
     operators: Operators,
 ) -> anyhow::Result<(ServerHandle, SocketAddr)> {
     let listener = bind_metrics(addr, may_move)?;
     let app = move || {
         App::new()
+            .app_data(Data::new(health.clone()))
+            .configure(http::health::configure)
             .configure(|config| operators.configure(config))
             .default_service(web::to(http::not_found))
     };

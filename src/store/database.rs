@@ -4,7 +4,6 @@
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use futures_util::TryFutureExt;
-use secrecy::SecretString;
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    config::DatabaseConfig,
     ids::{Epoch, LogId, LoginId, MessageId, RoomId, Seq, TokenId, UserId},
     metrics::PoolUse,
 };
@@ -169,13 +169,13 @@ impl Store {
     /// # Errors
     /// [`OpenError::is_transient`] when the server may answer later,
     /// [`OpenError::is_wrong_setting`] when it never will; or the schema is not this version's.
-    pub async fn open_postgres(url: &SecretString, migrate: bool) -> Result<Self, OpenError> {
-        let url = url.clone();
+    pub async fn open_postgres(config: &DatabaseConfig, migrate: bool) -> Result<Self, OpenError> {
+        let config = config.clone();
         let patience = match migrate {
             true => MIGRATION_TIMEOUT,
             false => INGEST_TIMEOUT,
         };
-        let opening = async move { postgres::Database::open(&url, migrate).await };
+        let opening = async move { postgres::Database::open(&config, migrate).await };
         Self::open(patience, opening.map_ok(Database::Postgres)).await
     }
 

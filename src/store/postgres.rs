@@ -24,11 +24,11 @@ use diesel_async::{
     },
 };
 use futures_util::FutureExt;
-use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 use super::{IngestBatch, IngestError, Ingested, OpenError, StoreError, Visibility, schema::rooms};
 use crate::{
+    config::DatabaseConfig,
     ids::{RoomId, UserId},
     metrics::PoolUse,
 };
@@ -61,8 +61,8 @@ pub(super) struct Database {
 
 impl Database {
     /// Connects, and brings the schema up to date if that is wanted; to be called on a runtime.
-    pub(super) async fn open(url: &SecretString, migrate: bool) -> Result<Self, OpenError> {
-        let server = Server::at(url)?;
+    pub(super) async fn open(config: &DatabaseConfig, migrate: bool) -> Result<Self, OpenError> {
+        let server = Server::at(config)?;
         let mut conn = server.connect().await?;
         match migrate {
             true => conn = migrations::run(conn, &server).await?,

@@ -15,6 +15,8 @@ mod services;
 mod skipping;
 mod socket_io;
 pub mod specified;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod witness;
 
 pub use breakable::{BreakableStack, Service};

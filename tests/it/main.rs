@@ -48,5 +48,6 @@ mod slow_replays;
 mod socket_io;
 mod specifications;
 mod supervision;
+mod tls;
 mod tokens;
 mod transcripts;

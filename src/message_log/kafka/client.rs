@@ -10,9 +10,14 @@ use rdkafka::{
     ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext,
     error::KafkaError,
 };
+use secrecy::ExposeSecret;
 
 use super::lock;
-use crate::{config::KafkaConfig, message_log::Topic};
+use crate::{
+    config::{KafkaConfig, KafkaSecurity},
+    message_log::Topic,
+    tls,
+};
 
 /// The consumer group of all workers.
 const WORKER_GROUP: &str = "chat-persistor";
@@ -26,6 +31,7 @@ pub(super) struct Settings {
     pub brokers: String,
     /// Before the topics' and the group's names: empty outside tests.
     pub prefix: String,
+    security: KafkaSecurity,
     narrator: Arc<Narrator>,
 }
 
@@ -34,6 +40,7 @@ impl Settings {
         Self {
             brokers: config.brokers.join(","),
             prefix: config.topic_prefix.clone(),
+            security: config.security.clone(),
             narrator: Arc::default(),
         }
     }
@@ -68,7 +75,27 @@ impl Settings {
             .set("log.connection.close", "false")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set_log_level(RDKafkaLogLevel::Warning);
+        self.secure(&mut config);
         config
+    }
+
+    /// What is not said stays librdkafka's: it checks certificate and host.
+    fn secure(&self, config: &mut ClientConfig) {
+        let KafkaSecurity {
+            protocol,
+            sasl,
+            authorities,
+        } = &self.security;
+        config.set("security.protocol", protocol.name());
+        if let Some(authorities) = authorities {
+            config.set("ssl.ca.pem", tls::pem(authorities));
+        }
+        if let Some(sasl) = sasl {
+            config
+                .set("sasl.mechanism", sasl.mechanism)
+                .set("sasl.username", &sasl.username)
+                .set("sasl.password", sasl.password.expose_secret());
+        }
     }
 
     /// Settings of every consumer.

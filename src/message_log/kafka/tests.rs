@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
+    config::KafkaSecurity,
     message_log::{
         MessageLog,
         suite::{self, Fixture},
@@ -105,6 +106,7 @@ fn config() -> KafkaConfig {
     let brokers = std::env::var("KAFKA_BROKERS").unwrap_or_default();
     KafkaConfig {
         brokers: brokers.split(',').map(str::to_owned).collect(),
+        security: KafkaSecurity::default(),
         partitions: 3,
         replication: None,
         min_replication: 1,

@@ -6,6 +6,7 @@ pub(crate) mod private;
 use std::time::Duration;
 
 use deadpool_redis::redis::AsyncCommands;
+use secrecy::SecretString;
 use tokio::time::{sleep, timeout};
 
 use super::{CHANNEL, ValkeyPresence, scripts::key};
@@ -26,8 +27,8 @@ impl Fixture for SharedValkey {
     async fn open(test: &str) -> Option<Self> {
         let host = real_service::setting("REDIS_HOST", test)?;
         let port = real_service::setting("REDIS_PORT", test)?;
-        let url = format!("redis://{host}:{port}").into();
-        Some(Self(RedisConfig { url }))
+        let url = SecretString::from(format!("redis://{host}:{port}"));
+        Some(Self(url.into()))
     }
 
     fn gateway(&self) -> Presence {
@@ -130,8 +131,8 @@ async fn what_is_no_signal_is_ignored() {
 
 #[test]
 fn a_url_that_is_not_one_is_not_told() {
-    let url = "http://:hunter2@somewhere".to_owned().into();
-    let error = ValkeyPresence::open(&RedisConfig { url }).expect_err("no URL of Valkey");
+    let url = SecretString::from("http://:hunter2@somewhere");
+    let error = ValkeyPresence::open(&url.into()).expect_err("no URL of Valkey");
     let told = format!("{error} {error:?}");
     assert!(!told.contains("hunter2"), "{told}");
 }

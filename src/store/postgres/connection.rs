@@ -3,11 +3,20 @@
 use std::{error::Error, fmt::Write, io, sync::Arc, time::Duration};
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Client, Config, Connection, NoTls, Socket, config::Host, error::SqlState};
+use secrecy::ExposeSecret;
+use tokio_postgres::{
+    Client, Config, Connection, Socket,
+    config::{Host, SslMode},
+    error::SqlState,
+    tls::MakeTlsConnect,
+};
 
 use super::Conn;
-use crate::store::{OpenError, StoreError};
+use crate::{
+    config::DatabaseConfig,
+    store::{OpenError, StoreError},
+    tls::{self, PostgresTls},
+};
 
 /// How long making a connection may take, its set-up included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,20 +36,30 @@ const SETUP: &str = "SET statement_timeout = '6s'; \
 #[derive(Clone)]
 pub(super) struct Server {
     config: Arc<Config>,
+    tls: PostgresTls,
 }
+
+/// A connection's stream.
+type Stream = <PostgresTls as MakeTlsConnect<Socket>>::Stream;
 
 impl Server {
     /// Reads a URL; nothing is opened.
-    pub(super) fn at(url: &SecretString) -> Result<Self, OpenError> {
-        let parsed = url.expose_secret().parse::<Config>();
+    pub(super) fn at(given: &DatabaseConfig) -> Result<Self, OpenError> {
+        let parsed = given.url.expose_secret().parse::<Config>();
         let mut config = parsed.map_err(|error| OpenError::BadUrl(chain(&error)))?;
         config
             .application_name("roomcast")
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(PEER_TIMEOUT)
-            .keepalives_idle(PEER_TIMEOUT);
+            .keepalives_idle(PEER_TIMEOUT)
+            // All or nothing: what is in between promises nothing.
+            .ssl_mode(match given.tls {
+                Some(_) => SslMode::Require,
+                None => SslMode::Disable,
+            });
         Ok(Self {
             config: Arc::new(config),
+            tls: tls::postgres(given.tls.as_ref()),
         })
     }
 
@@ -53,10 +72,8 @@ impl Server {
         Ok(conn)
     }
 
-    async fn open(
-        &self,
-    ) -> Result<(Client, Connection<Socket, tokio_postgres::tls::NoTlsStream>), OpenError> {
-        let opened = self.config.connect(NoTls).await;
+    async fn open(&self) -> Result<(Client, Connection<Socket, Stream>), OpenError> {
+        let opened = self.config.connect(self.tls.clone()).await;
         opened.map_err(|error| self.refusal(&error))
     }
 
@@ -112,6 +129,7 @@ impl Server {
             },
             // It starts, stops, or has no connection left.
             Some(_) => OpenError::Unavailable { addr, reason },
+            None if is_distrust(error) => OpenError::Refused { addr, reason },
             None if error.is_closed() || is_of_network(error) => {
                 OpenError::Unavailable { addr, reason }
             }
@@ -119,6 +137,11 @@ impl Server {
             None => OpenError::Refused { addr, reason },
         }
     }
+}
+
+fn is_distrust(error: &tokio_postgres::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(tls::is_distrust)
 }
 
 fn is_of_network(error: &tokio_postgres::Error) -> bool {

@@ -15,6 +15,8 @@ use nix::{
     unistd::Pid,
 };
 
+#[cfg(feature = "tls")]
+use super::tls::{Identity, Tunnel};
 use super::{
     PATIENCE, await_until,
     ground::{Ground, Part},
@@ -33,6 +35,8 @@ pub struct ServerOptions {
     expects_errors: bool,
     expects_imbalance: bool,
     part: Part,
+    #[cfg(feature = "tls")]
+    tls: Option<Identity>,
 }
 
 impl ServerOptions {
@@ -88,6 +92,13 @@ impl ServerOptions {
         self
     }
 
+    /// The server speaks TLS; its URLs are those of a tunnel, for clients that do not.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, identity: Identity) -> Self {
+        self.tls = Some(identity);
+        self
+    }
+
     /// Starts a server on fresh ground.
     pub async fn start(self) -> TestServer {
         let ground = Arc::new(Ground::fresh().await);
@@ -116,6 +127,8 @@ pub struct TestServer {
     base: String,
     metrics: String,
     ended: bool,
+    #[cfg(feature = "tls")]
+    tunnel: Option<(Tunnel, String)>,
 }
 
 impl TestServer {
@@ -125,8 +138,14 @@ impl TestServer {
     }
 
     async fn launch(options: ServerOptions, ground: Arc<Ground>) -> Self {
-        let mut child = ground
-            .command(options.part, options.port)
+        let mut command = ground.command(options.part, options.port);
+        #[cfg(feature = "tls")]
+        let identity = options.tls.clone().or_else(Identity::of_run);
+        #[cfg(feature = "tls")]
+        if let Some(identity) = &identity {
+            command.envs(identity.env());
+        }
+        let mut child = command
             .env("BCRYPT_COST", "4")
             .env("NO_COLOR", "1")
             .envs(options.env.iter().map(|(name, value)| (name, value)))
@@ -155,12 +174,21 @@ impl TestServer {
             base: String::new(),
             metrics: String::new(),
             ended: false,
+            #[cfg(feature = "tls")]
+            tunnel: None,
         };
         server.base = match part {
             Part::Worker => server.announced("health ").replace("/health", ""),
             Part::All | Part::Gateway => server.announced("page "),
         };
         server.metrics = server.announced("metrics ");
+        #[cfg(feature = "tls")]
+        if let (Some(identity), Some(host)) = (identity, server.base.strip_prefix("https://")) {
+            let tunnel = Tunnel::to(host, &identity);
+            let host = host.to_owned();
+            server.base = format!("http://{}", tunnel.host());
+            server.tunnel = Some((tunnel, host));
+        }
         server
     }
 
@@ -171,7 +199,7 @@ impl TestServer {
             let line = lines
                 .iter()
                 .find(|line| line.trim_start().starts_with(label))?;
-            let at = line.find("http://")?;
+            let at = line.find("http")?;
             line[at..].split_whitespace().next().map(str::to_owned)
         };
         let waiting = |lines: &mut Vec<String>| found(lines).is_none();
@@ -199,6 +227,13 @@ impl TestServer {
     /// Returns `host:port`.
     pub fn host(&self) -> &str {
         self.base.trim_start_matches("http://")
+    }
+
+    /// Returns `host:port` of the server itself, where TLS is spoken.
+    #[cfg(feature = "tls")]
+    pub fn direct_host(&self) -> &str {
+        let (_, host) = self.tunnel.as_ref().expect("it speaks TLS");
+        host
     }
 
     /// Returns the URL of the metrics.

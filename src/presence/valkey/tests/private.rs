@@ -10,6 +10,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::until;
@@ -56,7 +57,7 @@ impl PrivateValkey {
             login.unwrap_or_default(),
             self.port
         );
-        RedisConfig { url: url.into() }
+        SecretString::from(url).into()
     }
 
     /// Returns a gateway's presence.

@@ -7,7 +7,7 @@ use super::scratch::{Scratch, open};
 use crate::store::{OpenError, Store};
 
 async fn refusal(url: &Url) -> OpenError {
-    let opened = Store::open_postgres(&SecretString::from(url.as_str()), false).await;
+    let opened = Store::open_postgres(&SecretString::from(url.as_str()).into(), false).await;
     opened.expect_err("refused")
 }
 
@@ -25,7 +25,7 @@ async fn a_schema_that_is_behind_or_ahead_is_refused() {
     scratch.execute(newer).await;
     for migrate in [false, true] {
         let url = SecretString::from(scratch.url().as_str());
-        let opened = Store::open_postgres(&url, migrate).await;
+        let opened = Store::open_postgres(&url.clone().into(), migrate).await;
         assert!(
             matches!(opened, Err(OpenError::NewerSchema { .. })),
             "{opened:?}"

@@ -23,7 +23,7 @@ async fn the_statements_of_an_ingest_are_prepared_once() {
     };
     let scene = scene(&store).await;
     let url = SecretString::from(scratch.url().as_str());
-    let database = Database::open(&url, false).await.expect("it opens");
+    let database = Database::open(&url.into(), false).await.expect("it opens");
     for (from, count) in [(0, 3), (3, 1), (4, 5)] {
         let stored = database.ingest(batch(from, &scene.messages(count))).await;
         stored.expect("up");

@@ -84,7 +84,7 @@ impl Drop for Scratch {
 }
 
 pub(super) async fn open(url: &Url, migrate: bool) -> Store {
-    let store = Store::open_postgres(&SecretString::from(url.as_str()), migrate).await;
+    let store = Store::open_postgres(&SecretString::from(url.as_str()).into(), migrate).await;
     store.expect("it opens")
 }
 

@@ -1,0 +1,105 @@
+//! REST and WebSocket over TLS.
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::harness::{
+    RawSocket, ServerOptions, TestServer,
+    raw::text,
+    seqs,
+    tls::{Identity, connect},
+};
+
+/// Starts a server with TLS; its URLs are those of a tunnel.
+async fn start(identity: &Identity) -> TestServer {
+    let options = ServerOptions::new().unlimited();
+    options.tls(identity.clone()).start().await
+}
+
+#[tokio::test]
+async fn members_chat_over_tls() {
+    let server = start(&Identity::make()).await;
+    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
+    let room = ada.room_with(&[&bob]).await;
+    let mut of_ada = ada.connect().await;
+    let mut of_bob = bob.connect().await;
+    of_ada.join(&room).await;
+    of_bob.join(&room).await;
+    for turn in 0..20 {
+        of_ada.say(&room, &format!("ada {turn}")).await;
+        of_bob.say(&room, &format!("bob {turn}")).await;
+    }
+    let heard = of_bob.messages(40).await;
+    assert_eq!(seqs(&heard), (1..=40).collect::<Vec<_>>());
+    assert_eq!(of_ada.messages(40).await, heard);
+    assert_eq!(ada.whole_history(&room).await, heard);
+    of_ada.close().await;
+}
+
+/// More than TLS holds for a socket that is full: what it holds has to go out, too.
+#[tokio::test]
+async fn a_long_replay_arrives_whole() {
+    let server = start(&Identity::make()).await;
+    let ada = server.user("ada").await;
+    let room = ada.room_with(&[]).await;
+    let mut speaker = ada.connect().await;
+    speaker.join(&room).await;
+    let long = "é".repeat(5_000);
+    for _ in 0..200 {
+        speaker.say(&room, &long).await;
+    }
+    speaker.messages(200).await;
+    let mut late = ada.connect().await;
+    let joined = late.resume(&room, 0).await;
+    assert_eq!(joined["replayed"], 200);
+    assert_eq!(
+        seqs(&late.messages(200).await),
+        (1..=200).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn the_server_says_where_it_ends() {
+    let identity = Identity::make();
+    let server = start(&identity).await;
+    let ada = server.user("ada").await;
+    let mut stream = connect(&identity.connector(), server.direct_host()).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), None, "none was offered");
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Authorization: Bearer {}\r\n\r\n",
+        ada.token
+    );
+    let flood = text(&json!({ "event": "nonsense" }).to_string()).repeat(4);
+    let bad = text("{").repeat(4);
+    let said = [request.as_bytes(), &flood, &bad].concat();
+    stream.write_all(&said).await.expect("it is open");
+    let mut heard = Vec::new();
+    // A connection that was cut would be an error here.
+    let read = stream.read_to_end(&mut heard).await;
+    read.expect("the server ends TLS before it ends the connection");
+    assert!(heard.starts_with(b"HTTP/1.1 101 "));
+    let close = heard.windows(4).any(|at| at == [0x88, 0x02, 0x11, 0x30]);
+    let close = close || heard.windows(2).any(|at| at == 4_400_u16.to_be_bytes());
+    assert!(close, "it closes with 4400");
+}
+
+#[tokio::test]
+async fn a_refused_handshake_has_its_body() {
+    let server = start(&Identity::make()).await;
+    let mut socket = RawSocket::connect(&server).await;
+    let request = crate::harness::raw::upgrade_request("Authorization: Bearer nonsense\r\n");
+    socket.write(request.as_bytes()).await.expect("it is open");
+    let answer = socket.refusal().await.expect("a refusal");
+    assert_eq!(answer.status, 401);
+    assert!(answer.body.contains("UNAUTHENTICATED"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn the_health_is_also_where_no_tls_is() {
+    let server = start(&Identity::make()).await;
+    let url = server.metrics_url().replace("/metrics", "/health/ready");
+    let answer = reqwest::get(url).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+}
