@@ -25,27 +25,20 @@ thread_local! {
     static PORTION: RefCell<Box<[u8]>> = RefCell::new(vec![0; PORTION_BYTES].into());
 }
 
-/// Whether a turn has read its portion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    Begun,
-    HasRead,
-}
-
-/// The turn of a connection, which its two halves share.
-pub(super) type SharedTurn = Rc<Cell<Turn>>;
+/// How many bytes a connection may still read in its turn, which its two halves share.
+pub(super) type Turn = Rc<Cell<usize>>;
 
 /// What the peer sends.
 pub(super) struct Incoming {
     /// What came with the handshake.
     early: Bytes,
     stream: TransportReader,
-    turn: SharedTurn,
+    turn: Turn,
 }
 
 impl Incoming {
-    pub(super) fn new(early: Bytes, stream: TransportReader) -> (Self, SharedTurn) {
-        let turn = Rc::new(Cell::new(Turn::Begun));
+    pub(super) fn new(early: Bytes, stream: TransportReader) -> (Self, Turn) {
+        let turn = Rc::new(Cell::new(PORTION_BYTES));
         let incoming = Self {
             // What is left of a buffer holds all of it, even when it is nothing.
             early: match early.is_empty() {
@@ -67,16 +60,15 @@ impl Stream for Incoming {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.early))));
         }
         // The next turn follows by itself.
-        if self.turn.get() == Turn::HasRead {
+        let left = self.turn.get();
+        if left == 0 {
             return Poll::Pending;
         }
         PORTION.with_borrow_mut(|portion| {
-            let mut portion = ReadBuf::new(portion);
+            let mut portion = ReadBuf::new(&mut portion[..left]);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut portion))?;
-            // Less than a portion: the stream is read out until it says otherwise.
-            if portion.remaining() == 0 {
-                self.turn.set(Turn::HasRead);
-            }
+            // TLS gives a record at a time: less than a portion does not mean that there is no more.
+            self.turn.set(portion.remaining());
             let read = portion.filled();
             let chunk = (!read.is_empty()).then(|| Ok(Bytes::copy_from_slice(read)));
             Poll::Ready(chunk)
@@ -90,16 +82,11 @@ pub(super) struct Carrier {
     bytes: Bytes,
     body: BoxBody,
     stream: TransportWriter,
-    turn: SharedTurn,
+    turn: Turn,
 }
 
 impl Carrier {
-    pub(super) fn new(
-        head: Bytes,
-        body: BoxBody,
-        stream: TransportWriter,
-        turn: SharedTurn,
-    ) -> Self {
+    pub(super) fn new(head: Bytes, body: BoxBody, stream: TransportWriter, turn: Turn) -> Self {
         Self {
             bytes: head,
             body,
@@ -114,7 +101,7 @@ impl Future for Carrier {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.turn.set(Turn::Begun);
+        this.turn.set(PORTION_BYTES);
         loop {
             while this.bytes.has_remaining() {
                 match ready!(Pin::new(&mut this.stream).poll_write(cx, &this.bytes)) {
@@ -138,7 +125,7 @@ impl Future for Carrier {
                 Poll::Pending => break,
             }
         }
-        if this.turn.get() == Turn::HasRead {
+        if this.turn.get() == 0 {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
