@@ -28,8 +28,10 @@ pub enum FileError {
     /// What is in it is not told: it may be a key.
     #[error("it is no PEM")]
     Malformed,
-    #[error("the certificate is not usable: {0}")]
+    #[error("is not usable: {0}")]
     Unusable(String),
+    #[error("is the key of another certificate")]
+    OtherKey,
     #[error("this system has no authorities: name a file of them")]
     NoAuthorities,
 }

@@ -37,7 +37,10 @@ impl Unopened for LogError {
     fn verdict(self) -> (String, Option<Failure>) {
         match self {
             Self::Unavailable(reason) => (
-                format!("Kafka cannot be reached: {reason}; check KAFKA_BROKERS, and that it runs"),
+                format!(
+                    "Kafka cannot be reached: {reason}; check KAFKA_BROKERS and \
+                     KAFKA_SECURITY_PROTOCOL, and that it runs"
+                ),
                 None,
             ),
             Self::Refused(_) => (self.to_string(), Some(Failure::RunTime(self.into()))),
@@ -48,7 +51,7 @@ impl Unopened for LogError {
 impl Unopened for PresenceUnavailable {
     fn verdict(self) -> (String, Option<Failure>) {
         (
-            "Valkey cannot be reached; check REDIS_HOST and REDIS_PORT (or REDIS_URL), and that it runs"
+            "Valkey cannot be reached; check REDIS_HOST and REDIS_PORT (or REDIS_URL and REDIS_SSL_CA), and that it runs"
                 .into(),
             None,
         )

@@ -92,6 +92,10 @@ pub enum OpenError {
     )]
     Refused { addr: String, reason: String },
     #[error(
+        "PostgreSQL at {addr} does not prove who it is: {reason}; check DB_SSL_CA, and that the certificate is for that host"
+    )]
+    Untrusted { addr: String, reason: String },
+    #[error(
         "PostgreSQL at {addr} has no database `{name}`: create it, or check DB_DATABASE (or DATABASE_URL)"
     )]
     NoDatabase { name: String, addr: String },
@@ -130,7 +134,10 @@ impl OpenError {
     pub fn is_wrong_setting(&self) -> bool {
         matches!(
             self,
-            Self::BadUrl(_) | Self::Refused { .. } | Self::NoDatabase { .. }
+            Self::BadUrl(_)
+                | Self::Refused { .. }
+                | Self::Untrusted { .. }
+                | Self::NoDatabase { .. }
         )
     }
 }

@@ -76,7 +76,10 @@ impl ServerTls {
             .expect("the provider has what both versions need")
             .with_no_client_auth()
             .with_single_cert(chain.chain, key.0);
-        let mut config = config.map_err(|error| FileError::Unusable(error.to_string()))?;
+        let mut config = config.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => FileError::OtherKey,
+            other => FileError::Unusable(other.to_string()),
+        })?;
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         Ok(Self(Arc::new(config)))
     }

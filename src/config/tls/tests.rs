@@ -156,7 +156,7 @@ mod built_in {
             Some("key"),
             &["TLS_CERT is not set: TLS_KEY needs it"],
         );
-        let other = "TLS_KEY the certificate is not usable";
+        let other = "TLS_KEY is the key of another certificate";
         check(Some("cert"), Some("other"), &[other]);
         let empty = "TLS_CERT must be a PEM file (there is none in it)";
         check(Some("key"), Some("key"), &[empty]);

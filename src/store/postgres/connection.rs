@@ -129,7 +129,7 @@ impl Server {
             },
             // It starts, stops, or has no connection left.
             Some(_) => OpenError::Unavailable { addr, reason },
-            None if is_distrust(error) => OpenError::Refused { addr, reason },
+            None if is_distrust(error) => OpenError::Untrusted { addr, reason },
             None if error.is_closed() || is_of_network(error) => {
                 OpenError::Unavailable { addr, reason }
             }

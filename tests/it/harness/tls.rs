@@ -7,7 +7,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, ServerName},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -78,11 +78,6 @@ pub async fn connect(connector: &TlsConnector, host: &str) -> TlsStream<TcpStrea
     let name = ServerName::try_from("localhost").expect("a name");
     let shaken = connector.connect(name, stream).await;
     shaken.expect("the server shakes hands")
-}
-
-/// Reads a certificate file.
-pub fn certificate(path: &str) -> CertificateDer<'static> {
-    CertificateDer::from_pem_file(path).expect("a certificate")
 }
 
 /// Plain TCP at one end, TLS to a server at the other; gone when it is dropped.

@@ -1,13 +1,13 @@
 //! REST and WebSocket over TLS.
 
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{
     RawSocket, ServerOptions, TestServer,
-    raw::text,
+    raw::{first, frame, upgrade_request},
     seqs,
     tls::{Identity, connect},
+    within,
 };
 
 /// Starts a server with TLS; its URLs are those of a tunnel.
@@ -65,31 +65,24 @@ async fn the_server_says_where_it_ends() {
     let ada = server.user("ada").await;
     let mut stream = connect(&identity.connector(), server.direct_host()).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), None, "none was offered");
-    let request = format!(
-        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Authorization: Bearer {}\r\n\r\n",
-        ada.token
-    );
-    let flood = text(&json!({ "event": "nonsense" }).to_string()).repeat(4);
-    let bad = text("{").repeat(4);
-    let said = [request.as_bytes(), &flood, &bad].concat();
+    let request = upgrade_request(&format!("Authorization: Bearer {}\r\n", ada.token));
+    let close = frame(first::CLOSE, &1_000_u16.to_be_bytes());
+    let said = [request.as_bytes(), &close].concat();
     stream.write_all(&said).await.expect("it is open");
     let mut heard = Vec::new();
     // A connection that was cut would be an error here.
-    let read = stream.read_to_end(&mut heard).await;
+    let read = within("the end", stream.read_to_end(&mut heard)).await;
     read.expect("the server ends TLS before it ends the connection");
     assert!(heard.starts_with(b"HTTP/1.1 101 "));
-    let close = heard.windows(4).any(|at| at == [0x88, 0x02, 0x11, 0x30]);
-    let close = close || heard.windows(2).any(|at| at == 4_400_u16.to_be_bytes());
-    assert!(close, "it closes with 4400");
+    let close = [first::CLOSE, 2, 0x03, 0xe8];
+    assert!(heard.ends_with(&close), "it closes with 1000: {heard:?}");
 }
 
 #[tokio::test]
 async fn a_refused_handshake_has_its_body() {
     let server = start(&Identity::make()).await;
     let mut socket = RawSocket::connect(&server).await;
-    let request = crate::harness::raw::upgrade_request("Authorization: Bearer nonsense\r\n");
+    let request = upgrade_request("Authorization: Bearer nonsense\r\n");
     socket.write(request.as_bytes()).await.expect("it is open");
     let answer = socket.refusal().await.expect("a refusal");
     assert_eq!(answer.status, 401);
