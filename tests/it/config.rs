@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, process::Output};
 
 use roomcast::config::keys::{self, Fallback, Key};
 
-use crate::harness::Cli;
+use crate::harness::{Cli, uuid};
 
 /// The least that `serve` needs.
 const LEAST: [(&str, &str); 5] = [
@@ -249,7 +249,8 @@ fn tools_check_their_arguments_first() {
         refused(&Cli::new().run(&["top", "--url", "here"])),
         ["--url"]
     );
-    for tool in [&["tail", "a"][..], &["healthcheck"], &["top"]] {
+    let room = uuid();
+    for tool in [&["tail", &room][..], &["healthcheck"], &["top"]] {
         let args = [tool, &["--url", "https://chat.example.com"]].concat();
         let output = Cli::new().run(&args);
         assert_eq!(refused(&output), ["--url"], "{tool:?}");
