@@ -6,7 +6,10 @@ mod body;
 mod caller;
 mod carrier;
 mod connection;
+pub(crate) mod cursor;
 pub mod demo;
+#[cfg(feature = "echo")]
+mod echo;
 mod handshake;
 pub mod health;
 mod invites;
@@ -68,6 +71,8 @@ pub fn configure(config: &mut ServiceConfig) {
     demo::configure(config);
     socket::configure(config);
     socket_io::configure(config);
+    #[cfg(feature = "echo")]
+    echo::configure(config);
     page::configure(config);
 }
 

@@ -95,6 +95,8 @@ struct Closing {
     gone: bool,
     /// The connection has ended.
     ended: bool,
+    /// Nothing is expected of the peer: the connection closes behind what waits.
+    fails: bool,
 }
 
 #[derive(Debug)]
@@ -240,6 +242,16 @@ impl Outbox {
         self.lock().close(code);
     }
 
+    /// Queues a close frame for a peer that broke a rule: what it says is not read any more, so that
+    /// its answer is not waited for (RFC 6455, section 7.1.7).
+    pub fn fail(&self, code: CloseCode) {
+        let mut state = self.lock();
+        state.close(code);
+        if let Some(closing) = &mut state.closing {
+            closing.fails = true;
+        }
+    }
+
     /// Queues the answer to the peer's close frame; the connection ends when it is out.
     pub fn answer_close(&self, frame: Frame) {
         let mut state = self.lock();
@@ -382,6 +394,8 @@ impl Outbox {
         if state.closing.is_some_and(|closing| closing.gone) {
             return Poll::Ready(None);
         }
+        // What was taken before has been written.
+        state.end_writing();
         match &mut state.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
@@ -411,6 +425,7 @@ impl Outbox {
             since,
             gone: true,
             ended: true,
+            fails: false,
         });
         state.socket = None;
         state.frames.clear();
@@ -489,18 +504,32 @@ impl State {
                 since: Instant::now(),
                 gone: false,
                 ended: false,
+                fails: false,
             });
         }
     }
 
     fn finish(&mut self) {
-        let since = self.closing.map_or_else(Instant::now, |c| c.since);
+        let closing = self.closing;
         self.closing = Some(Closing {
-            since,
+            since: closing.map_or_else(Instant::now, |it| it.since),
             gone: true,
-            ended: self.closing.is_some_and(|c| c.ended),
+            ended: closing.is_some_and(|it| it.ended),
+            fails: false,
         });
         self.wake();
+    }
+
+    /// Tells the peer of a failed connection that nothing follows. It is still read from: closed with
+    /// bytes unread, the connection would be reset, and the peer might not see why.
+    fn end_writing(&mut self) {
+        let fails = self.closing.as_mut().map(|closing| &mut closing.fails);
+        if fails.is_some_and(std::mem::take)
+            && let Some(socket) = &self.socket
+        {
+            // The peer may have gone already.
+            let _ = socket.shutdown(Shutdown::Write);
+        }
     }
 
     fn push_message(&mut self, delivery: &Delivery) {
@@ -586,7 +615,11 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        task::Waker,
+    };
 
     use super::*;
     use crate::{
@@ -734,6 +767,28 @@ mod tests {
         assert!(!outbox.is_open());
         let close = taken(&outbox).expect("a close frame");
         assert_eq!(close[2..4], 4490_u16.to_be_bytes());
+    }
+
+    #[test]
+    fn who_broke_a_rule_is_told_and_hung_up_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let mut peer = TcpStream::connect(addr).expect("a connection");
+        let (mut ours, _) = listener.accept().expect("a connection");
+        let handle = Socket::from(ours.try_clone().expect("a second handle"));
+        let handle = Some(Arc::new(handle));
+        let outbox = Outbox::new(SessionId::random(), handle, Dialect::Json);
+        outbox.fail(CloseCode::ProtocolError);
+        let close = taken(&outbox).expect("a close frame");
+        ours.write_all(&close).expect("it is open");
+        assert_eq!(taken(&outbox), None);
+        let patience = Some(Duration::from_secs(10));
+        peer.set_read_timeout(patience).expect("a limit");
+        let mut read = Vec::new();
+        peer.read_to_end(&mut read).expect("the end");
+        assert_eq!(read, close);
+        peer.write_all(b"more").expect("it is read from");
+        assert_eq!(ours.read(&mut [0; 4]).expect("it is open"), 4);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, OpenApi};
 use super::{
     body::Body,
     caller::Caller,
-    only,
+    cursor, only,
     query::{self, InRoom, Query},
     read,
 };
@@ -25,7 +25,6 @@ use crate::{
         server::{MessageAccepted, NewMessage},
     },
     specifications::refusals::{self, BODY, ROOM, TOKEN, VALUE},
-    store::PageCursor,
 };
 
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -47,22 +46,6 @@ struct PageQuery {
     /// Messages of a page, 50 unless given.
     #[param(value_type = u8, required = false, minimum = 1, maximum = 100, default = 50)]
     limit: Option<String>,
-}
-
-impl PageQuery {
-    fn cursor(&self) -> Result<PageCursor, ApiError> {
-        let before = query::optional::<MessageId>("before", self.before.as_deref())?;
-        let after = query::optional::<MessageId>("after", self.after.as_deref())?;
-        match (before, after) {
-            (None, None) => Ok(PageCursor::Newest),
-            (Some(id), None) => Ok(PageCursor::Before(id)),
-            (None, Some(id)) => Ok(PageCursor::After(id)),
-            (Some(_), Some(_)) => {
-                let both = "before and after cannot be used together";
-                Err(ApiError::field("before", both))
-            }
-        }
-    }
 }
 
 #[derive(OpenApi)]
@@ -101,12 +84,12 @@ async fn page(
     InRoom(room_id): InRoom,
     Query(query): Query<PageQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let cursor = query.cursor()?;
+    let from = cursor::read_page(query.before.as_deref(), query.after.as_deref())?;
     let limit = query::limit(query.limit.as_deref())?;
     gateway.require_member(room_id, identity.user_id).await?;
     let page = gateway
         .store
-        .messages(room_id, cursor, limit)
+        .messages(room_id, from, limit)
         .await
         .or_unavailable()?;
     let messages: Vec<_> = page.messages.iter().map(NewMessage::from).collect();

@@ -20,6 +20,13 @@ pub fn text(payload: &[u8]) -> Bytes {
     frame(payload, OpCode::Text)
 }
 
+/// Makes a binary frame, which only the echo sends.
+#[cfg(feature = "echo")]
+#[must_use]
+pub fn binary(payload: &[u8]) -> Bytes {
+    frame(payload, OpCode::Binary)
+}
+
 /// Makes a ping frame.
 #[must_use]
 pub fn ping() -> Bytes {

@@ -5,7 +5,6 @@
 //! in one write.
 
 use std::{
-    cell::Cell,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -13,43 +12,28 @@ use std::{
 };
 
 use actix::{Actor, StreamHandler};
-use actix_http::ws::{Item, Message, ProtocolError};
+use actix_http::ws::{Message, ProtocolError};
 use actix_web::{Error, HttpRequest, HttpResponse, error::PayloadError, web};
 use actix_web_actors::ws::{WebsocketContext, handshake_with_protocols};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::Stream;
 
+use super::frames::{Arrived, Binary, Ending, Fault, Frames, Progress};
 use crate::{
     actors::session::{self, SessionActor},
     outbox::Outbox,
-    protocol::{
-        SUBPROTOCOL,
-        close::CloseCode,
-        guard::{FrameGuard, Violation},
-        server::Frame,
-        wire,
-    },
+    protocol::{SUBPROTOCOL, guard::FrameGuard, server::Frame, wire},
     transport::socket_io::SocketIo,
 };
 
 /// Bytes that are read and dropped after a violation, so that the peer can read why.
 const MAX_DISCARDED_BYTES: usize = 1 << 20;
 
-/// A session with what only its transport needs.
+/// What of a session is its transport's.
 pub struct Connection {
-    pub(crate) fragments: BytesMut,
-    fault: Rc<Cell<Option<Fault>>>,
-    /// Frames that were handled.
-    handled: Rc<Cell<u64>>,
+    frames: Frames,
     /// What only a client of Socket.IO has.
     pub(crate) socket_io: Option<SocketIo>,
-}
-
-/// Why the stream of frames ended early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    Violation(Violation),
-    Disconnected,
 }
 
 /// Answers a handshake and starts the session's actor.
@@ -61,24 +45,40 @@ pub fn start(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Error> {
+    let session = |frames| {
+        let session = session(Connection {
+            frames,
+            socket_io: None,
+        });
+        let outbox = Arc::clone(&session.outbox);
+        (session, outbox)
+    };
+    upgrade(session, Binary::Refused, request, payload)
+}
+
+/// Answers a handshake, and starts an actor that has the frames and speaks by the outbox.
+///
+/// # Errors
+/// When the request is no WebSocket handshake.
+pub(super) fn upgrade<A>(
+    peer: impl FnOnce(Frames) -> (A, Arc<Outbox>),
+    binary: Binary,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Error>
+where
+    A: Actor<Context = WebsocketContext<A>> + StreamHandler<Result<Message, ProtocolError>>,
+{
     let mut response = handshake_with_protocols(request, &[SUBPROTOCOL])?;
-    let fault = Rc::new(Cell::new(None));
-    let handled = Rc::new(Cell::new(0));
-    let frames = Guarded {
+    let progress = Rc::<Progress>::default();
+    let guarded = Guarded {
         payload,
         guard: FrameGuard::default(),
-        fault: Rc::clone(&fault),
-        handled: Rc::clone(&handled),
+        progress: Rc::clone(&progress),
         discarded: 0,
     };
-    let session = session(Connection {
-        fragments: BytesMut::new(),
-        fault,
-        handled,
-        socket_io: None,
-    });
-    let outbox = Arc::clone(&session.outbox);
-    let (_, context) = WebsocketContext::create_with_addr(session, frames);
+    let (actor, outbox) = peer(Frames::new(progress, binary));
+    let (_, context) = WebsocketContext::create_with_addr(actor, guarded);
     Ok(response.streaming(Outgoing { context, outbox }))
 }
 
@@ -89,8 +89,7 @@ pub fn start(
 struct Guarded {
     payload: web::Payload,
     guard: FrameGuard,
-    fault: Rc<Cell<Option<Fault>>>,
-    handled: Rc<Cell<u64>>,
+    progress: Rc<Progress>,
     discarded: usize,
 }
 
@@ -98,7 +97,7 @@ impl Stream for Guarded {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.fault.get().is_none() && self.handled.get() < self.guard.frames() {
+        if self.progress.fault().is_none() && self.progress.handled() < self.guard.frames() {
             // Asked again as soon as they are.
             return Poll::Pending;
         }
@@ -106,12 +105,12 @@ impl Stream for Guarded {
             let chunk = match ready!(Pin::new(&mut self.payload).poll_next(cx)) {
                 Some(Ok(chunk)) => chunk,
                 Some(Err(error)) => {
-                    self.fault.set(Some(Fault::Disconnected));
+                    self.progress.fail(Fault::Disconnected);
                     return Poll::Ready(Some(Err(error)));
                 }
                 None => return Poll::Ready(None),
             };
-            if self.fault.get().is_some() {
+            if self.progress.fault().is_some() {
                 self.discarded += chunk.len();
                 if self.discarded > MAX_DISCARDED_BYTES {
                     return Poll::Ready(None);
@@ -121,7 +120,7 @@ impl Stream for Guarded {
             return Poll::Ready(Some(match self.guard.inspect(&chunk) {
                 Ok(()) => Ok(chunk),
                 Err(violation) => {
-                    self.fault.set(Some(Fault::Violation(violation)));
+                    self.progress.fail(Fault::Violation(violation));
                     Err(PayloadError::Overflow)
                 }
             }));
@@ -144,73 +143,37 @@ impl Actor for SessionActor {
 
 impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
     fn handle(&mut self, frame: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
-        let handled = &self.connection.handled;
-        handled.set(handled.get() + 1);
-        if let Ok(Message::Close(reason)) = frame {
-            return self
-                .outbox
-                .answer_close(Frame::control(wire::echo_close(reason)));
-        }
+        let arrived = match self.connection.frames.read(frame) {
+            Ok(arrived) => arrived,
+            Err(Ending::Closed(reason)) => {
+                let answer = Frame::control(wire::echo_close(reason));
+                return self.outbox.answer_close(answer);
+            }
+            Err(Ending::Broken(code)) => return self.outbox.fail(code),
+            Err(Ending::Lost) => return self.outbox.finish(),
+        };
         if !self.outbox.is_open() {
             return;
         }
-        match frame {
-            Ok(frame) => {
-                self.outbox.heard();
-                self.message(frame, ctx);
+        self.outbox.heard();
+        match arrived {
+            Arrived::Text(text) => self.text(&text, ctx),
+            Arrived::Ping(payload) => {
+                if self.control("ping") {
+                    self.outbox.push(Frame::control(wire::pong(&payload)));
+                }
             }
-            Err(error) => self.broken(&error),
+            Arrived::Pong => {
+                self.control("pong");
+            }
+            // Binary messages are refused before they get here.
+            Arrived::Part | Arrived::Binary(_) => {}
         }
     }
 
     /// Not the end of the actor: answers may wait, and so may the answer to a close frame.
     fn finished(&mut self, _: &mut Self::Context) {
         self.outbox.finish();
-    }
-}
-
-impl SessionActor {
-    fn message(&mut self, frame: Message, ctx: &mut <Self as Actor>::Context) {
-        match frame {
-            Message::Text(text) => self.text(&text, ctx),
-            Message::Binary(_) | Message::Continuation(Item::FirstBinary(_)) => {
-                self.outbox.close(CloseCode::Unsupported);
-            }
-            Message::Continuation(Item::FirstText(part)) => {
-                self.connection.fragments = BytesMut::from(&part[..]);
-            }
-            Message::Continuation(Item::Continue(part)) => {
-                self.connection.fragments.extend_from_slice(&part);
-            }
-            Message::Continuation(Item::Last(part)) => {
-                let mut whole = std::mem::take(&mut self.connection.fragments);
-                whole.extend_from_slice(&part);
-                match std::str::from_utf8(&whole) {
-                    Ok(text) => self.text(text, ctx),
-                    Err(_) => self.outbox.close(CloseCode::InvalidText),
-                }
-            }
-            Message::Ping(payload) => {
-                if self.control("ping") {
-                    self.outbox.push(Frame::control(wire::pong(&payload)));
-                }
-            }
-            Message::Pong(_) => {
-                self.control("pong");
-            }
-            // Answered before it gets here.
-            Message::Close(_) | Message::Nop => {}
-        }
-    }
-
-    fn broken(&mut self, error: &ProtocolError) {
-        match (self.connection.fault.get(), error) {
-            (Some(Fault::Violation(violation)), _) => self.outbox.close(violation.close_code()),
-            (Some(Fault::Disconnected), _) => self.outbox.finish(),
-            // With the guard before it, text that is not UTF-8 is all the codec can still find.
-            (None, ProtocolError::Io(_)) => self.outbox.close(CloseCode::InvalidText),
-            (None, _) => self.outbox.close(CloseCode::ProtocolError),
-        }
     }
 }
 
