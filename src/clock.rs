@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -86,7 +86,12 @@ impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         let moment = DateTime::parse_from_rfc3339(&text).map_err(de::Error::custom)?;
-        Ok(moment.to_utc().into())
+        let moment = moment.to_utc();
+        // In UTC it may be in another year than it says, and the format has four digits for it.
+        if !(0..=9_999).contains(&moment.year()) {
+            return Err(de::Error::custom("must be in the years 0 to 9999 of UTC"));
+        }
+        Ok(moment.into())
     }
 }
 
@@ -101,5 +106,20 @@ mod tests {
         let moment: Timestamp =
             serde_json::from_str(r#""2026-03-01T10:00:00.123456+02:00""#).expect("a valid instant");
         assert_eq!(moment.to_string(), "2026-03-01T08:00:00.123Z");
+    }
+
+    #[test]
+    fn what_is_read_can_be_written_and_read_again() {
+        let read = |text: &str| serde_json::from_str::<Timestamp>(&format!("\"{text}\""));
+        let check = |text: &str, expected: Option<&str>| {
+            let moment = read(text).ok();
+            assert_eq!(moment.map(|it| it.to_string()).as_deref(), expected);
+            assert!(expected.is_none_or(|written| read(written).ok() == moment));
+        };
+        check("9999-12-31T23:59:59Z", Some("9999-12-31T23:59:59.000Z"));
+        check("9999-12-31T23:59:59-00:01", None);
+        check("0000-01-01T00:00:00Z", Some("0000-01-01T00:00:00.000Z"));
+        check("0000-01-01T00:00:00+00:01", None);
+        check("2016-12-31T23:59:60.5Z", Some("2016-12-31T23:59:60.500Z"));
     }
 }

@@ -12,6 +12,9 @@ pub mod drain;
 pub mod error;
 pub mod event;
 pub mod fanout;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gateway;
 pub mod http;
 pub mod ids;

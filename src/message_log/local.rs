@@ -26,6 +26,9 @@ mod schema;
 mod tests;
 mod writer;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use mark::rewritten as rewritten_mark;
+
 use std::{
     path::Path,
     sync::{
@@ -104,7 +107,7 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    fn new(offset: u64, (value, headers): DeadLetterRow) -> Self {
+    pub(crate) fn new(offset: u64, (value, headers): DeadLetterRow) -> Self {
         Self {
             offset,
             value: value.into(),

@@ -78,6 +78,12 @@ impl Slot {
     }
 }
 
+/// Reads a slot of any bytes, and writes it again.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn rewritten(bytes: &[u8; SLOT_LEN]) -> Option<[u8; SLOT_LEN]> {
+    Slot::decode(bytes).map(|slot| slot.encode())
+}
+
 /// The mark, open for writing.
 #[derive(Debug)]
 pub(super) struct Mark {

@@ -72,6 +72,10 @@ impl Server {
         Ok(conn)
     }
 
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::clone_on_copy, reason = "with TLS it is no such type")
+    )]
     async fn open(&self) -> Result<(Client, Connection<Socket, Stream>), OpenError> {
         let opened = self.config.connect(self.tls.clone()).await;
         opened.map_err(|error| self.refusal(&error))
