@@ -46,7 +46,8 @@ async fn what_lasts_for_long_costs_no_accepted_message_either() {
     rolling::restarts(&mut system, "ten rolling restarts", 10).await;
 }
 
-#[tokio::test]
+// Who asks throughout does so while a service is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_away_is_told_and_the_rest_answers_throughout() {
     let Some(system) = System::start().await else {
         return;

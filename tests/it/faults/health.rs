@@ -110,7 +110,9 @@ async fn is_well(system: &System) -> Option<()> {
 }
 
 fn client(timeout: Duration) -> Client {
-    let client = Client::builder().timeout(timeout).build();
+    // A connection of its own each time: the server closes idle ones.
+    let client = Client::builder().timeout(timeout).pool_max_idle_per_host(0);
+    let client = client.build();
     client.expect("a client")
 }
 
