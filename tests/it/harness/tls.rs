@@ -11,7 +11,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncWriteExt, copy, split},
     net::{TcpListener, TcpStream},
     runtime::Builder,
     sync::oneshot,
@@ -115,7 +115,7 @@ impl Tunnel {
 
 async fn carry(listener: std::net::TcpListener, server: String, connector: TlsConnector) {
     let listener = TcpListener::from_std(listener).expect("a socket");
-    while let Ok((mut plain, _)) = listener.accept().await {
+    while let Ok((plain, _)) = listener.accept().await {
         let (server, connector) = (server.clone(), connector.clone());
         tokio::spawn(async move {
             let _ = plain.set_nodelay(true);
@@ -124,10 +124,24 @@ async fn carry(listener: std::net::TcpListener, server: String, connector: TlsCo
             };
             let _ = stream.set_nodelay(true);
             let name = ServerName::try_from("localhost").expect("a name");
-            if let Ok(mut encrypted) = connector.connect(name, stream).await {
-                // Who ends it is the test's affair.
-                let _ = copy_bidirectional(&mut plain, &mut encrypted).await;
+            if let Ok(encrypted) = connector.connect(name, stream).await {
+                pass_on(plain, encrypted).await;
             }
         });
+    }
+}
+
+/// The server ends it: what it said before it cut a flood still has to come back.
+async fn pass_on(plain: TcpStream, encrypted: TlsStream<TcpStream>) {
+    let (mut reader, mut writer) = plain.into_split();
+    let (mut from_server, mut to_server) = split(encrypted);
+    let there = async {
+        let _ = copy(&mut reader, &mut to_server).await;
+        let _ = to_server.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = there => {}
+        _ = copy(&mut from_server, &mut writer) => {}
     }
 }
