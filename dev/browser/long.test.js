@@ -238,3 +238,22 @@ test('with all of it loaded one still chats', async () => {
 
 // What the blank window shows is no page, and has no icon of its own.
 test('the browser had nothing to complain about', () => stage.noFaults(['favicon.ico']));
+
+test('from the end one gets to the first of more new messages than are kept', async () => {
+  const finn = await stage.server.user('Finn');
+  await stage.server.rest('POST', `/rooms/${roomId}/join`, { token: finn.token });
+  await stage.server.flood(dan, roomId, ['Finn, read this']);
+  const before = await stage.as(finn);
+  await before.locator('.room-list a', { hasText: 'Test' }).click();
+  await sees(room(before), 'Finn, read this');
+  await before.waitForLoadState('networkidle');
+  await before.context().close();
+
+  const texts = Array.from({ length: CHUNK }, (_, at) => `New to Finn ${at}`);
+  for (let chunk = 0; chunk < 6; chunk += 1) await fill(dan, roomId, texts);
+  const his = await stage.as(finn);
+  await his.locator('.room-list a', { hasText: 'Test' }).click();
+  await his.getByRole('button', { name: /To the first of \d+ new messages/ }).click();
+  await message(room(his), 'New to Finn 0').first().locator('.new-line').waitFor();
+  await his.context().close();
+});

@@ -40,7 +40,7 @@ impl From<Url> for Endpoint {
 /// Says that nobody is there, and what to do.
 pub(super) fn unanswered(url: &str, error: &dyn fmt::Display) -> String {
     format!(
-        "{url} does not answer ({error}): start a server there with `roomcast`, or say where one is with --port or --url"
+        "{url} does not answer ({error}): start a server there with `roomcast`, or say where one is with --url"
     )
 }
 

@@ -40,10 +40,11 @@ impl Violation {
 enum Place {
     First,
     Second,
-    /// Extended length: bytes still to come, value so far.
+    /// Extended length: bytes still to come, value so far, and the least that needs so many.
     Length {
         left: u8,
         value: u64,
+        least: u64,
     },
     /// Mask and payload: bytes still to come.
     Body(u64),
@@ -87,13 +88,15 @@ impl FrameGuard {
                     self.place = Place::Second;
                 }
                 Place::Second => self.place = self.read_second(byte)?,
-                Place::Length { left, value } => {
+                Place::Length { left, value, least } => {
                     let value = (value << 8) | u64::from(byte);
                     self.place = match left {
+                        1 if value < least => return Err(Violation::Protocol),
                         1 => self.begin_body(value)?,
                         _ => Place::Length {
                             left: left - 1,
                             value,
+                            least,
                         },
                     };
                 }
@@ -140,8 +143,16 @@ impl FrameGuard {
             return Err(Violation::Protocol);
         }
         match byte & SHORT_LEN {
-            126 if !self.is_control() => Ok(Place::Length { left: 2, value: 0 }),
-            127 if !self.is_control() => Ok(Place::Length { left: 8, value: 0 }),
+            126 if !self.is_control() => Ok(Place::Length {
+                left: 2,
+                value: 0,
+                least: 126,
+            }),
+            127 if !self.is_control() => Ok(Place::Length {
+                left: 8,
+                value: 0,
+                least: 1 << 16,
+            }),
             len => self.begin_body(u64::from(len)),
         }
     }
@@ -242,6 +253,17 @@ mod tests {
             ]
             .concat(),
             Ok(()),
+        );
+        let longer = |bytes: &[u8]| [&[0x81][..], bytes, &[0; 4], b"hello"].concat();
+        check(
+            "a short length in two bytes",
+            longer(&[0xfe, 0, 5]),
+            Err(Violation::Protocol),
+        );
+        check(
+            "a short length in eight bytes",
+            longer(&[0xff, 0, 0, 0, 0, 0, 0, 0, 5]),
+            Err(Violation::Protocol),
         );
         check("reserved bit", frame(0xc1, 1), Err(Violation::Protocol));
         check("opcode 3", frame(0x83, 1), Err(Violation::Protocol));

@@ -53,14 +53,19 @@ pub(crate) async fn accept(
         let invite = invites::table
             .find(&token_hash)
             .filter(invites::expires_at.gt(now))
-            .select(invites::room_id)
-            .first::<RoomId>(conn)
+            .select((invites::room_id, invites::created_by))
+            .first::<(RoomId, UserId)>(conn)
             .await
             .optional()?;
-        let Some(room_id) = invite else {
+        let Some((room_id, inviter)) = invite else {
             return Ok(Joined::NotFound);
         };
         lock_room(conn, room_id).await?;
+        // An invite holds as long as who made it may invite.
+        let refusal = members::require(conn, room_id, inviter, &[Role::Owner, Role::Admin]);
+        if refusal.await?.is_some() {
+            return Ok(Joined::NotFound);
+        }
         if matches!(
             members::standing(conn, room_id, user_id).await?.0,
             Standing::Member(_)

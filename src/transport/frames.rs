@@ -14,6 +14,8 @@ use crate::protocol::{close::CloseCode, guard::Violation};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     Violation(Violation),
+    /// What the guard takes for good, and is none: binary, text that is not UTF-8.
+    Broken,
     Disconnected,
 }
 
@@ -101,6 +103,14 @@ impl Frames {
     ) -> Result<Arrived, Ending> {
         let handled = &self.progress.handled;
         handled.set(handled.get() + 1);
+        let arrived = self.arrived(frame);
+        if matches!(arrived, Err(Ending::Broken(_))) && self.progress.fault().is_none() {
+            self.progress.fail(Fault::Broken);
+        }
+        arrived
+    }
+
+    fn arrived(&mut self, frame: Result<Message, ProtocolError>) -> Result<Arrived, Ending> {
         match frame {
             Ok(Message::Text(text)) => Ok(Arrived::Text(text)),
             Ok(Message::Binary(bytes)) => self.take_binary().map(|()| Arrived::Binary(bytes)),
@@ -177,7 +187,7 @@ impl Frames {
             // With the guard before it, the codec can still find text that is not UTF-8 and a bad
             // close frame, nothing else.
             (None, ProtocolError::Io(_)) => Ending::Broken(CloseCode::InvalidText),
-            (None, _) => Ending::Broken(CloseCode::ProtocolError),
+            (None | Some(Fault::Broken), _) => Ending::Broken(CloseCode::ProtocolError),
         }
     }
 }

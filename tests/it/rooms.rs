@@ -527,3 +527,29 @@ async fn unread_counts_others_messages_since_joining() {
             .refused(400, "VALIDATION_FAILED");
     }
 }
+
+#[tokio::test]
+async fn an_invite_ends_with_the_right_to_invite() {
+    let server = TestServer::start().await;
+    let (ada, bob, eve) = (
+        server.user("ada").await,
+        server.user("bob").await,
+        server.user("eve").await,
+    );
+    let room = ada.room_with(&[&bob]).await;
+    let member = format!("/rooms/{room}/members/{}", bob.id);
+    let role = |role| ada.patch(&member, json!({ "role": role }));
+    role("admin").await.ok(200);
+    let invite = bob
+        .post_empty(&format!("/rooms/{room}/invites"))
+        .await
+        .ok(201);
+    let token = invite["token"].as_str().expect("a token");
+    let accept = format!("/invites/{token}/accept");
+    role("member").await.ok(200);
+    eve.post_empty(&accept)
+        .await
+        .refused(404, "INVITE_NOT_FOUND");
+    role("admin").await.ok(200);
+    eve.post_empty(&accept).await.ok(201);
+}

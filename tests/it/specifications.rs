@@ -13,9 +13,9 @@ use crate::harness::{
     uuid,
 };
 
-/// Routes of other listeners than the clients', and of Engine.IO, which has a specification of its
-/// own.
-const ELSEWHERE: [&str; 3] = ["/metrics", "/debug/actors", "/socket.io/"];
+/// Routes of other listeners than the clients', of Engine.IO, which has a specification of its own,
+/// and of builds for `dev/conformance`.
+const ELSEWHERE: [&str; 4] = ["/metrics", "/debug/actors", "/socket.io/", "/echo"];
 
 fn sources(folder: &Path, found: &mut String) {
     for entry in fs::read_dir(folder).expect("the folder is there") {

@@ -44,6 +44,8 @@ export class RoomPane {
   /** The first message of it, once it is known. @type {string|null} */
   #newFrom = null;
   #isNewSeen = false;
+  /** Whether the first new message is being looked for. */
+  #isSeeking = false;
   /** Before it is where it begins, nothing is read. */
   #isPlaced = false;
   /** @type {Promise<boolean>|null} */
@@ -199,7 +201,8 @@ export class RoomPane {
     if (this.#window.isAtEnd) {
       this.#belowCount = 0;
       const { messages } = this.room.history;
-      if (messages.length > KEPT + PAGE) this.rooms.trim(this.room, KEPT);
+      // What is read on the way to the first new message is kept until it is found.
+      if (messages.length > KEPT + PAGE && !this.#isSeeking) this.rooms.trim(this.room, KEPT);
     }
     this.#jumpEnd.hidden = this.#window.isAtEnd;
     const below = this.#belowCount ? `${this.#belowCount} new` : 'Newest';
@@ -271,8 +274,11 @@ export class RoomPane {
 
   async #toFirstNew() {
     this.#jumpNew.disabled = true;
+    this.#isSeeking = true;
     await this.#findNew(Infinity);
+    this.#isSeeking = false;
     this.#jumpNew.disabled = false;
+    if (this.#aborter.signal.aborted) return;
     this.#log.focus();
     this.#scrollToNew();
   }
@@ -282,7 +288,7 @@ export class RoomPane {
     const { history } = this.room;
     const isThere = () => history.firstNew(this.#new) !== undefined;
     for (let page = 0; page < maxPages && !isThere(); page += 1) {
-      if (!(await this.#loadOlder())) return;
+      if (!(await this.#loadOlder()) || this.#aborter.signal.aborted) return;
     }
   }
 

@@ -142,6 +142,9 @@ export class Rooms extends EventTarget {
     const { messages } = await this.rest.messages(room.id, page);
     // What came meanwhile follows the newest page, and nothing else has been the first before.
     if (history.turn !== turn || (first && history.first !== first)) return;
+    // Another newest page was faster, and what is between the two is in neither.
+    const hasHole = !first && history.first && (messages.at(-1)?.seq ?? 0) < history.first.seq - 1;
+    if (hasHole) return;
     history.prepend(messages);
     this.#emit('messages', { room });
     this.#emit('list');

@@ -1,7 +1,7 @@
 //! URLs: of PostgreSQL, of Valkey, of a server of ours.
 
 use secrecy::{ExposeSecret, SecretString};
-use url::{Url, form_urlencoded::Serializer};
+use url::Url;
 
 use super::{Invalid, Parsed};
 
@@ -49,11 +49,14 @@ pub(in crate::config) fn split_ssl_mode(given: SecretString) -> (SecretString, O
     let Ok(mut url) = Url::parse(given.expose_secret()) else {
         return (given, None);
     };
-    let (modes, others): (Vec<_>, Vec<_>) = url.query_pairs().partition(|(key, _)| key == SSL_MODE);
-    let Some(mode) = modes.last().and_then(|(_, mode)| ssl_mode(mode).ok()) else {
+    let modes = url.query_pairs().filter(|(key, _)| key == SSL_MODE);
+    let Some(mode) = modes.last().and_then(|(_, mode)| ssl_mode(&mode).ok()) else {
         return (given, None);
     };
-    let others = Serializer::new(String::new()).extend_pairs(others).finish();
+    // As they were: the client reads a space as %20 alone, and not as a plus.
+    let others = url.query().unwrap_or_default().split('&');
+    let others = others.filter(|pair| pair.split('=').next() != Some(SSL_MODE));
+    let others = others.collect::<Vec<_>>().join("&");
     url.set_query((!others.is_empty()).then_some(&others));
     (String::from(url).into(), Some(mode))
 }
@@ -76,7 +79,7 @@ pub fn redis_url(text: &str) -> Parsed<SecretString> {
 
 /// Returns whether the URL of Valkey asks for TLS.
 pub(in crate::config) fn is_encrypted_redis(url: &SecretString) -> bool {
-    url.expose_secret().starts_with("rediss:")
+    Url::parse(url.expose_secret().trim()).is_ok_and(|url| url.scheme() == "rediss")
 }
 
 /// Reads where a server of ours is.

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use secrecy::ExposeSecret;
+
 use super::*;
 use crate::config::{DatabaseConfig, Environment, Mode, RedisConfig};
 
@@ -32,6 +34,11 @@ fn a_connection_is_in_the_clear_unless_it_is_said() {
     let url = [("DATABASE_URL", "postgres://u@h/d?sslmode=disable&a=b%20c")];
     let database = DatabaseConfig::read(&mut settings(&url)).expect("valid");
     assert!(database.tls.is_none());
+    assert_eq!(
+        database.url.expose_secret(),
+        "postgres://u@h/d?a=b%20c",
+        "the rest is as it was"
+    );
     let kafka = KafkaSecurity::read(&mut settings(&[])).expect("valid");
     assert_eq!(kafka.protocol, KafkaProtocol::Plaintext);
     assert!(kafka.sasl.is_none() && kafka.authorities.is_none());
