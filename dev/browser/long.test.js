@@ -250,7 +250,7 @@ test('from the end one gets to the first of more new messages than are kept', as
   await before.context().close();
 
   const texts = Array.from({ length: CHUNK }, (_, at) => `New to Finn ${at}`);
-  for (let chunk = 0; chunk < 6; chunk += 1) await fill(dan, roomId, texts);
+  for (let chunk = 0; chunk < 6; chunk += 1) await stage.server.flood(dan, roomId, texts);
   const his = await stage.as(finn);
   await his.locator('.room-list a', { hasText: 'Test' }).click();
   await his.getByRole('button', { name: /To the first of \d+ new messages/ }).click();

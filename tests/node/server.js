@@ -12,7 +12,7 @@ import { within } from './patience.js';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The roomcast under test. */
 export const BINARY = resolve(process.env.ROOMCAST_BIN ?? `${ROOT}target/debug/roomcast`);
-const PASSWORD = 'correct horse';
+const PASSWORD = 'correct horse battery';
 
 /** Cheap passwords, and no limit that many clients behind one address would meet. */
 const ENV = { BCRYPT_COST: '4', LIMIT_SEND_BURST: '0', LIMIT_HANDSHAKES_PER_S: '0' };
