@@ -3,7 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Cli, ServerOptions, TestClient, TestServer, TestUser, draft, uuid};
+use crate::harness::{
+    Answer, Cli, ServerOptions, TestClient, TestServer, TestUser, await_until, draft, uuid,
+};
 
 /// A server that logs as much as operators are told to let it.
 async fn talkative(format: &str) -> TestServer {
@@ -29,7 +31,13 @@ async fn every_line_of_json_is_an_object_with_the_same_names() {
         .header("X-Request-Id", "a-request.1");
     let answer = Answer::of(asked).await;
     assert_eq!(answer.header("x-request-id"), Some("a-request.1"));
-    let objects = objects(&server);
+    // Its lines are read beside the test.
+    let objects = await_until("the line of GET /me", async || {
+        let objects = objects(&server);
+        let is_logged = objects.iter().any(|it| it["message"] == "GET /me");
+        is_logged.then_some(objects)
+    })
+    .await;
     for object in &objects {
         for name in ["time", "level", "target", "message"] {
             assert!(object[name].is_string(), "{name} in {object}");
@@ -53,11 +61,12 @@ async fn what_is_logged_while_a_request_is_answered_has_its_id() {
     let asked = ada.request(Method::POST, "/auth/login").json(&login);
     let answer = Answer::of(asked.header("X-Request-Id", "of-this-login")).await;
     assert_eq!(answer.status, 200);
-    let lines = server.log();
-    let line = lines
-        .iter()
-        .find(|line| line.contains("user logged in") && line.contains("request=of-this-login"));
-    assert!(line.is_some(), "{lines:#?}");
+    let is_ours =
+        |line: &String| line.contains("user logged in") && line.contains("request=of-this-login");
+    await_until("a line with the id of the request", async || {
+        server.log().into_iter().find(is_ours)
+    })
+    .await;
 }
 
 #[tokio::test]
