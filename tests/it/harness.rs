@@ -38,8 +38,9 @@ use std::{future::Future, time::Duration};
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// How long a test waits for anything before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for anything before it fails: on the services twice the time after which
+/// the group gives a dead worker up, and more, for a member may die while it joins.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until the answer is `Some`; panics with `what` after [`PATIENCE`].
 pub async fn await_until<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
