@@ -10,6 +10,7 @@ pub(crate) mod cursor;
 pub mod demo;
 #[cfg(feature = "echo")]
 mod echo;
+mod gate;
 mod handshake;
 pub mod health;
 mod invites;
@@ -41,6 +42,7 @@ use actix_web::{
 use ipnet::IpNet;
 use utoipa::{OpenApi as _, openapi::OpenApi};
 
+pub use gate::TlsGate;
 pub use listener::serve;
 pub use middleware::{bound, finish};
 pub(crate) use problem::{PROBLEM_JSON, Problem};

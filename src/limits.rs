@@ -31,12 +31,20 @@ const CONTROL_FRAMES: Rate = Rate {
 /// Least time that a refusal names, so that none says "now".
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
+/// TLS handshakes of an address for each WebSocket handshake that it has: REST needs some too, and
+/// who opens sockets too fast is told so.
+const TLS_HANDSHAKES: u32 = 2;
+
+/// Buckets of addresses.
+type AddressBucket = DefaultKeyedRateLimiter<IpAddr>;
+
 /// What is limited across the sockets of a user or an address.
 #[derive(Debug)]
 pub struct Limits {
     config: LimitConfig,
     sends: Option<DefaultKeyedRateLimiter<UserId>>,
-    handshakes: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    handshakes: Option<AddressBucket>,
+    tls_handshakes: Option<AddressBucket>,
     sockets: Mutex<HashMap<UserId, u32>>,
 }
 
@@ -44,13 +52,15 @@ impl Limits {
     /// Makes empty buckets of the configured sizes.
     #[must_use]
     pub fn new(config: LimitConfig) -> Arc<Self> {
-        let handshakes = config
-            .handshakes_per_s
-            .and_then(|rate| Rate::new(rate, rate));
+        let handshakes = |times: u32| {
+            let rate = config.handshakes_per_s?.saturating_mul(times);
+            Rate::new(rate, rate).map(|rate| RateLimiter::keyed(quota(rate)))
+        };
         Arc::new(Self {
             config,
             sends: config.sends.map(|rate| RateLimiter::keyed(quota(rate))),
-            handshakes: handshakes.map(|rate| RateLimiter::keyed(quota(rate))),
+            handshakes: handshakes(1),
+            tls_handshakes: handshakes(TLS_HANDSHAKES),
             sockets: Mutex::default(),
         })
     }
@@ -76,11 +86,15 @@ impl Limits {
     /// # Errors
     /// The time after which there is room again.
     pub fn check_handshake(&self, addr: IpAddr) -> Result<(), Duration> {
-        self.handshakes.as_ref().map_or(Ok(()), |bucket| {
-            bucket
-                .check_key(&network(addr))
-                .map_err(wait::<DefaultClock>)
-        })
+        check_address(self.handshakes.as_ref(), addr)
+    }
+
+    /// Counts a TLS handshake of an address, or of its network.
+    ///
+    /// # Errors
+    /// The time after which there is room again.
+    pub fn check_tls_handshake(&self, addr: IpAddr) -> Result<(), Duration> {
+        check_address(self.tls_handshakes.as_ref(), addr)
     }
 
     /// Counts a socket of a user for as long as the permit lives; `None` when there are too many.
@@ -106,8 +120,8 @@ impl Limits {
         if let Some(bucket) = &self.sends {
             bucket.retain_recent();
         }
-        if let Some(bucket) = &self.handshakes {
-            bucket.retain_recent();
+        for bucket in [&self.handshakes, &self.tls_handshakes] {
+            bucket.iter().for_each(AddressBucket::retain_recent);
         }
     }
 }
@@ -197,6 +211,13 @@ pub fn network(addr: IpAddr) -> IpAddr {
     }
 }
 
+fn check_address(bucket: Option<&AddressBucket>, addr: IpAddr) -> Result<(), Duration> {
+    bucket.map_or(Ok(()), |bucket| {
+        let counted = bucket.check_key(&network(addr));
+        counted.map_err(wait::<DefaultClock>)
+    })
+}
+
 fn quota(rate: Rate) -> Quota {
     let of = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
     Quota::per_second(of(rate.per_second)).allow_burst(of(rate.burst))
@@ -246,6 +267,23 @@ mod tests {
         check("192.0.2.1", true);
         check("::ffff:192.0.2.1", false);
         check("192.0.2.2", true);
+    }
+
+    #[test]
+    fn tls_has_buckets_of_its_own_twice_as_large() {
+        let limits = Limits::new(LimitConfig {
+            handshakes_per_s: Some(1),
+            ..LimitConfig::default()
+        });
+        let addr = "192.0.2.1".parse().expect("an address");
+        let taken = [(); 3].map(|()| limits.check_tls_handshake(addr).is_ok());
+        assert_eq!(taken, [true, true, false]);
+        assert!(limits.check_handshake(addr).is_ok());
+        let off = Limits::new(LimitConfig {
+            handshakes_per_s: None,
+            ..LimitConfig::default()
+        });
+        assert!((0..1_000).all(|_| off.check_tls_handshake(addr).is_ok()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use ::metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use actors::{ActorFigures, ActorKind, ActorTotals, Handling};
-pub use labels::{FRAMES_IN, LoginOutcome, Transport};
+pub use labels::{FRAMES_IN, HandshakeOutcome, LoginOutcome, Transport};
 pub use table::{Dynamic, Family, Kind as MetricKind, Row};
 
 use self::{
@@ -117,6 +117,8 @@ table! {
     logins: Family<Counter> = "roomcast_logins_total" by ["outcome"] of LoginOutcome::series();
     /// Wrong passwords, of logins and of password changes.
     login_failures: Counter = "roomcast_login_failures_total";
+    /// TLS handshakes of clients, by what became of them.
+    tls_handshakes: Family<Counter> = "roomcast_tls_handshakes_total" by ["outcome"] of HandshakeOutcome::series();
     /// Answers to HTTP requests, by class of status.
     http_answers: Family<Counter> = "roomcast_http_answers_total" by ["status"] of status_classes();
     /// From an HTTP request's head to its answer's.
@@ -185,6 +187,11 @@ impl Metrics {
     /// Counts a login.
     pub fn login(&self, outcome: LoginOutcome) {
         self.logins.at(outcome as usize).increment(1);
+    }
+
+    /// Counts a TLS handshake.
+    pub fn tls_handshake(&self, outcome: HandshakeOutcome) {
+        self.tls_handshakes.at(outcome as usize).increment(1);
     }
 
     /// Counts an answer to an HTTP request.

@@ -17,8 +17,7 @@ use actix_web::{
 };
 use socket2::{Domain, Socket, Type};
 
-use super::{paced::PacedStream, upgrade};
-use crate::tls::ServerTls;
+use super::{gate::TlsGate, paced::PacedStream, upgrade};
 
 /// HTTP headers must be here within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,7 +34,7 @@ const REQUEST_LINGER_S: u64 = 5;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1_024;
 
-/// Serves an application at an address, with TLS if there is some; returns where, with the port
+/// Serves an application at an address, over TLS if there is a gate for it; returns where, with the port
 /// that was found for 0.
 ///
 /// Each worker thread calls `worker` once, and makes its applications by what that returns: one for
@@ -45,7 +44,7 @@ const BACKLOG: i32 = 1_024;
 /// When the address cannot be bound.
 pub fn serve<W, F, I, S, B>(
     addr: SocketAddr,
-    tls: Option<ServerTls>,
+    gate: Option<TlsGate>,
     worker: W,
 ) -> io::Result<(Server, SocketAddr)>
 where
@@ -68,7 +67,7 @@ where
     let stopping = server.graceful_shutdown_signal();
     let server = server.listen("roomcast", listener, move || {
         let stopping = stopping.clone();
-        let tls = tls.clone();
+        let gate = gate.clone();
         let app = worker();
         let refusing = || {
             let app = app().into_factory();
@@ -99,10 +98,10 @@ where
             .upgrade(upgrading)
             .finish(map_config(refusing(), |()| AppConfig::default()));
         fn_service(move |stream: TcpStream| {
-            let tls = tls.clone();
+            let gate = gate.clone();
             async move {
                 let peer = stream.peer_addr().ok();
-                let accepted = PacedStream::accept(stream, tls.as_ref()).await;
+                let accepted = PacedStream::accept(stream, gate.as_ref()).await;
                 let stream = accepted.inspect_err(|error| {
                     log::debug!(error:%; "a client did not shake hands");
                 })?;

@@ -9,7 +9,6 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use actix_web::{
@@ -20,19 +19,16 @@ use actix_web::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-use super::connection::{Answering, Connection};
-use crate::tls::{self, ServerTls, Transport, TransportReader, TransportWriter};
+use super::{
+    connection::{Answering, Connection},
+    gate::TlsGate,
+};
+use crate::tls::{self, Transport, TransportReader, TransportWriter};
 
 /// Most bytes that are parsed before anything is answered.
 const PORTION_BYTES: u64 = 2 * 1024;
-
-/// How long a client may take for TLS's handshake: as long as for a request's head.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A stream that is read no faster than its peer reads.
 pub(super) struct PacedStream {
@@ -46,10 +42,10 @@ impl PacedStream {
     ///
     /// # Errors
     /// When the client does not.
-    pub(super) async fn accept(stream: TcpStream, tls: Option<&ServerTls>) -> io::Result<Self> {
+    pub(super) async fn accept(stream: TcpStream, gate: Option<&TlsGate>) -> io::Result<Self> {
         let connection = Connection::prepare(&stream);
-        let stream = match tls {
-            Some(tls) => timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??,
+        let stream = match gate {
+            Some(gate) => gate.shake_hands(stream).await?,
             None => tls::plain(stream),
         };
         Ok(Self {

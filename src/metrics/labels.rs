@@ -73,6 +73,22 @@ impl LoginOutcome {
     }
 }
 
+/// What became of a TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandshakeOutcome {
+    Done,
+    /// No TLS, or none that is spoken here, or not in time.
+    Failed,
+    /// Too many of its address.
+    Limited,
+}
+
+impl HandshakeOutcome {
+    pub(super) fn series() -> Series {
+        ones(["done", "failed", "limited"])
+    }
+}
+
 pub(super) const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Series of one label.

@@ -20,7 +20,7 @@ use crate::{
     },
     config::keys::{self, Key},
     gateway::Gateway,
-    http::{self, health::Health, operators::Render},
+    http::{self, TlsGate, health::Health, operators::Render},
 };
 
 /// Serves clients; each worker thread has its own registry of rooms.
@@ -30,7 +30,7 @@ pub(super) fn gateway(
     parts: RoomParts,
 ) -> anyhow::Result<(ServerHandle, SocketAddr)> {
     let bind_addr = gateway.config.http.bind_addr;
-    let tls = gateway.config.http.tls.clone();
+    let gate = TlsGate::of(gateway);
     let (gateway, slices) = (gateway.clone(), slices.clone());
     let health = Data::new(Health {
         store: gateway.store.clone(),
@@ -54,7 +54,7 @@ pub(super) fn gateway(
                 .wrap(from_fn(http::finish))
         }
     };
-    let (server, addr) = http::serve(bind_addr, tls, worker)
+    let (server, addr) = http::serve(bind_addr, gate, worker)
         .map_err(|error| bind_error(&error, bind_addr, &keys::BIND_ADDR, &keys::PORT))?;
     let handle = server.handle();
     actix::spawn(server);

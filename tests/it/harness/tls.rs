@@ -1,7 +1,7 @@
 //! A server with TLS, and a way to it for clients that know none: a tunnel on this machine, at
 //! whose other end is TLS.
 
-use std::{fs, path::PathBuf, sync::Arc, thread};
+use std::{fs, io, path::PathBuf, sync::Arc, thread};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
@@ -75,9 +75,14 @@ impl Identity {
 pub async fn connect(connector: &TlsConnector, host: &str) -> TlsStream<TcpStream> {
     let stream = TcpStream::connect(host).await.expect("it listens");
     stream.set_nodelay(true).expect("a TCP socket");
-    let name = ServerName::try_from("localhost").expect("a name");
-    let shaken = connector.connect(name, stream).await;
+    let shaken = over(connector, stream).await;
     shaken.expect("the server shakes hands")
+}
+
+/// Tries to shake hands over a connection.
+pub async fn over(connector: &TlsConnector, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    connector.connect(name, stream).await
 }
 
 /// Plain TCP at one end, TLS to a server at the other; gone when it is dropped.
@@ -123,8 +128,7 @@ async fn carry(listener: std::net::TcpListener, server: String, connector: TlsCo
                 return;
             };
             let _ = stream.set_nodelay(true);
-            let name = ServerName::try_from("localhost").expect("a name");
-            if let Ok(encrypted) = connector.connect(name, stream).await {
+            if let Ok(encrypted) = over(&connector, stream).await {
                 pass_on(plain, encrypted).await;
             }
         });

@@ -1,11 +1,18 @@
-//! Handshakes that are none.
+//! Handshakes that are none, and those that are too many.
 
+use std::net::Ipv4Addr;
+
+use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
-use crate::harness::{ServerOptions, tls::Identity, within};
+use crate::harness::{
+    ServerOptions, TestServer, await_until,
+    tls::{Identity, over},
+    within,
+};
 
 /// Connections of each kind.
 const EACH: usize = 30;
@@ -54,4 +61,52 @@ async fn a_handshake_that_is_none_ends_and_hurts_nobody() {
     }
     of_ada.say(&room, "still here").await;
     of_bob.messages(1).await;
+}
+
+/// Connects from an address of this machine.
+async fn connect_from(from: Ipv4Addr, server: &TestServer) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((from, 0).into()).expect("an address of ours");
+    let host = server.direct_host().parse().expect("an address");
+    socket.connect(host).await.expect("it listens")
+}
+
+#[tokio::test]
+async fn too_many_handshakes_of_an_address_are_hung_up_on() {
+    const HANDSHAKES: usize = 500;
+    let identity = Identity::make();
+    // Four at once, and four a second: far fewer than come.
+    let options = ServerOptions::new().env("LIMIT_HANDSHAKES_PER_S", 2);
+    let server = options.tls(identity.clone()).start().await;
+    let connector = identity.connector();
+    let flooding = (0..HANDSHAKES).map(|_| async {
+        let stream = connect_from(Ipv4Addr::new(127, 0, 0, 2), &server).await;
+        over(&connector, stream).await.is_ok()
+    });
+    let shaken = join_all(flooding).await.into_iter().filter(|it| *it);
+    assert!(shaken.count() < HANDSHAKES / 2);
+    // Nobody else has to wait for that.
+    let elsewhere = connect_from(Ipv4Addr::new(127, 0, 0, 3), &server).await;
+    over(&connector, elsewhere).await.expect("a handshake");
+    await_until("the count of those that were too many", async || {
+        let counted = server
+            .metric("roomcast_tls_handshakes_total", "limited")
+            .await;
+        (counted > HANDSHAKES as f64 / 2.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_trusted_may_shake_hands_for_many() {
+    let identity = Identity::make();
+    let options = ServerOptions::new()
+        .env("LIMIT_HANDSHAKES_PER_S", 1)
+        .env("TRUSTED_PROXIES", "127.0.0.2");
+    let server = options.tls(identity.clone()).start().await;
+    for _ in 0..20 {
+        let stream = connect_from(Ipv4Addr::new(127, 0, 0, 2), &server).await;
+        let shaken = over(&identity.connector(), stream).await;
+        shaken.expect("a handshake");
+    }
 }
