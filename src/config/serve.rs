@@ -8,7 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     ConfigError, GatewayConfig, KafkaSecurity, LogConfig, Settings,
     keys::{self, Key},
-    parse, tls,
+    parse,
+    tls::{self, InUrl},
 };
 use crate::tls::{Certificates, ClientTls};
 
@@ -158,12 +159,27 @@ impl DatabaseConfig {
     /// A URL wins, and then the parts may be missing; those that are set are checked all the same.
     pub fn read(settings: &mut Settings) -> Option<Self> {
         let url = Self::read_url(settings);
-        let (url, own_mode) = url.map(parse::split_ssl_mode).unzip();
-        let tls = tls::database(settings, own_mode.flatten());
+        let url = url.map(|url| parse::split_ssl_mode(url).0);
+        let in_url = Self::tls_in_url(settings);
+        let tls = tls::database(settings, in_url);
         Some(Self {
             url: url?,
             tls: tls?,
         })
+    }
+
+    /// Whatever else is wrong with where it is.
+    fn tls_in_url(settings: &Settings) -> InUrl {
+        let Some(given) = settings.find(&keys::DATABASE_URL) else {
+            return InUrl::Silent;
+        };
+        let mode = parse::database_url(&given.text).map(|url| parse::split_ssl_mode(url).1);
+        match mode {
+            Ok(Some(true)) => InUrl::Wanted,
+            Ok(Some(false)) => InUrl::Unwanted,
+            Ok(None) => InUrl::Silent,
+            Err(_) => InUrl::Unknown,
+        }
     }
 
     fn read_url(settings: &mut Settings) -> Option<SecretString> {
@@ -200,8 +216,12 @@ impl RedisConfig {
         let url = settings.read_optional(&keys::REDIS_URL, parse::redis_url);
         let host = settings.read(&keys::REDIS_HOST, parse::network_host);
         let port = settings.read(&keys::REDIS_PORT, parse::service_port);
-        let is_encrypted = url.iter().flatten().any(parse::is_encrypted_redis);
-        let authorities = tls::valkey(settings, is_encrypted);
+        let in_url = match &url {
+            Some(Some(url)) if parse::is_encrypted_redis(url) => InUrl::Wanted,
+            Some(_) => InUrl::Unwanted,
+            None => InUrl::Unknown,
+        };
+        let authorities = tls::valkey(settings, in_url);
         let parts = format!("redis://{}:{}", encoded_host(&host?), port?);
         Some(Self {
             url: url?.unwrap_or_else(|| parts.into()),

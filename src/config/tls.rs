@@ -78,6 +78,14 @@ const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 pub(super) fn server(settings: &mut Settings) -> Option<Option<ServerTls>> {
     let chain = read_file(settings, &keys::TLS_CERT, tls::certificates);
     let key = read_file(settings, &keys::TLS_KEY, tls::private_key);
+    // Also where the other one is no good: every problem is told at once.
+    let mut pair = |key: &Key, other: &Key| {
+        if settings.find(key).is_none() && settings.find(other).is_some() {
+            settings.refuse(key, format!("is not set: {} needs it", other.name));
+        }
+    };
+    pair(&keys::TLS_CERT, &keys::TLS_KEY);
+    pair(&keys::TLS_KEY, &keys::TLS_CERT);
     match (chain?, key?) {
         (None, None) => Some(None),
         (Some(chain), Some(key)) => {
@@ -86,121 +94,132 @@ pub(super) fn server(settings: &mut Settings) -> Option<Option<ServerTls>> {
                 .ok()
                 .map(Some)
         }
-        (Some(_), None) => {
-            settings.refuse(&keys::TLS_KEY, "is not set: TLS_CERT needs it");
-            None
-        }
-        (None, Some(_)) => {
-            settings.refuse(&keys::TLS_CERT, "is not set: TLS_KEY needs it");
-            None
-        }
+        (Some(_), None) | (None, Some(_)) => None,
     }
 }
 
-/// Reads how PostgreSQL is talked to; `own` is what its URL says, and wins.
-pub(super) fn database(settings: &mut Settings, own: Option<bool>) -> Option<Option<ClientTls>> {
+/// What the URL of a service says of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InUrl {
+    Wanted,
+    Unwanted,
+    /// It leaves it to the setting.
+    Silent,
+    /// The URL is no good, and may have meant either.
+    Unknown,
+}
+
+/// Reads how PostgreSQL is talked to; what its URL says wins.
+pub(super) fn database(settings: &mut Settings, in_url: InUrl) -> Option<Option<ClientTls>> {
     let by_setting = settings.read(&keys::DB_SSL_MODE, parse::ssl_mode);
-    let authorities = read_file(settings, &keys::DB_SSL_CA, tls::certificates);
-    let (by_setting, authorities) = (by_setting?, authorities?);
-    let (key, is_wanted) = match own {
-        Some(is_wanted) => (&keys::DATABASE_URL, is_wanted),
-        None => (&keys::DB_SSL_MODE, by_setting),
+    let authorities = read_file(settings, &keys::DB_SSL_CA, authorities);
+    let (key, is_wanted) = match in_url {
+        InUrl::Wanted => (&keys::DATABASE_URL, true),
+        InUrl::Unwanted => (&keys::DATABASE_URL, false),
+        InUrl::Silent => (&keys::DB_SSL_MODE, by_setting?),
+        InUrl::Unknown => return None,
     };
+    if is_wanted && !tls::IS_BUILT_IN {
+        settings.refuse(key, FileError::NotBuiltIn.to_string());
+    }
+    let authorities = authorities?;
+    by_setting?;
     if !is_wanted {
         let is_idle = authorities.is_some();
-        return refuse_idle(
-            settings,
-            is_idle,
-            &keys::DB_SSL_CA,
-            "DB_SSL_MODE=verify-full",
-        );
+        let other = "DB_SSL_MODE=verify-full";
+        return refuse_idle(settings, is_idle, &keys::DB_SSL_CA, other);
     }
     let made = ClientTls::new(authorities.as_ref());
-    let key = match made {
-        Err(FileError::NotBuiltIn) => key,
-        _ => &keys::DB_SSL_CA,
-    };
-    made.map_err(|error| settings.refuse(key, error.to_string()))
-        .ok()
-        .map(Some)
+    made.map_err(|error| match error {
+        // It has been told.
+        FileError::NotBuiltIn => {}
+        other => settings.refuse(&keys::DB_SSL_CA, other.to_string()),
+    })
+    .ok()
+    .map(Some)
 }
 
 /// Reads whom Valkey is trusted by; the inner `None` is for the system's authorities.
-pub(super) fn valkey(settings: &mut Settings, is_wanted: bool) -> Option<Option<Certificates>> {
-    let authorities = read_file(settings, &keys::REDIS_SSL_CA, tls::certificates)?;
+pub(super) fn valkey(settings: &mut Settings, in_url: InUrl) -> Option<Option<Certificates>> {
+    let authorities = read_file(settings, &keys::REDIS_SSL_CA, authorities);
+    let is_wanted = in_url == InUrl::Wanted;
     if is_wanted && !tls::IS_BUILT_IN {
         settings.refuse(&keys::REDIS_URL, FileError::NotBuiltIn.to_string());
         return None;
     }
-    let is_idle = authorities.is_some() && !is_wanted;
-    refuse_idle::<()>(
-        settings,
-        is_idle,
-        &keys::REDIS_SSL_CA,
-        "a REDIS_URL with rediss://",
-    )?;
+    let authorities = authorities?;
+    let is_idle = authorities.is_some() && !is_wanted && in_url != InUrl::Unknown;
+    let other = "a REDIS_URL with rediss://";
+    refuse_idle::<()>(settings, is_idle, &keys::REDIS_SSL_CA, other)?;
     Some(authorities)
 }
 
 impl KafkaSecurity {
     pub(super) fn read(settings: &mut Settings) -> Option<Self> {
         let protocol = settings.read(&keys::KAFKA_SECURITY_PROTOCOL, protocol);
-        let authorities = read_file(settings, &keys::KAFKA_SSL_CA, tls::certificates);
+        let authorities = read_file(settings, &keys::KAFKA_SSL_CA, authorities);
         let mechanism = settings.read_optional(&keys::KAFKA_SASL_MECHANISM, mechanism);
         let username = settings.read_optional(&keys::KAFKA_SASL_USERNAME, parse::text);
         let password = settings.read_optional(&keys::KAFKA_SASL_PASSWORD, parse::password);
+        // Without it, it is not known what the others are for.
         let protocol = protocol?;
-        if protocol != KafkaProtocol::Plaintext && !tls::IS_BUILT_IN {
+        let is_possible = protocol == KafkaProtocol::Plaintext || tls::IS_BUILT_IN;
+        if !is_possible {
             let why = FileError::NotBuiltIn.to_string();
             settings.refuse(&keys::KAFKA_SECURITY_PROTOCOL, why);
-            return None;
         }
-        let authorities = authorities?;
-        let is_idle = authorities.is_some() && !protocol.is_encrypted();
+        let is_idle = matches!(authorities, Some(Some(_))) && !protocol.is_encrypted();
         let other = "KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL";
-        let is_valid = refuse_idle::<()>(settings, is_idle, &keys::KAFKA_SSL_CA, other);
-        let sasl = sasl(settings, protocol, mechanism?, username?, password?);
-        is_valid?;
-        Some(Self {
+        let is_used = refuse_idle::<()>(settings, is_idle, &keys::KAFKA_SSL_CA, other);
+        let sasl = sasl(settings, protocol, mechanism, username, password);
+        is_used?;
+        let read = Self {
             protocol,
             sasl: sasl?,
-            authorities,
-        })
+            authorities: authorities?,
+        };
+        is_possible.then_some(read)
     }
 }
 
 fn sasl(
     settings: &mut Settings,
     protocol: KafkaProtocol,
-    mechanism: Option<&'static str>,
-    username: Option<String>,
-    password: Option<SecretString>,
+    mechanism: Option<Option<&'static str>>,
+    username: Option<Option<String>>,
+    password: Option<Option<SecretString>>,
 ) -> Option<Option<Sasl>> {
+    const KEYS: [&Key; 3] = [
+        &keys::KAFKA_SASL_MECHANISM,
+        &keys::KAFKA_SASL_USERNAME,
+        &keys::KAFKA_SASL_PASSWORD,
+    ];
     if !protocol.asks_who_we_are() {
-        let given = [
-            (&keys::KAFKA_SASL_MECHANISM, mechanism.is_some()),
-            (&keys::KAFKA_SASL_USERNAME, username.is_some()),
-            (&keys::KAFKA_SASL_PASSWORD, password.is_some()),
-        ];
         let other = "KAFKA_SECURITY_PROTOCOL=SASL_SSL or SASL_PLAINTEXT";
-        let checked = given.map(|(key, is_idle)| refuse_idle::<()>(settings, is_idle, key, other));
+        let checked = KEYS.map(|key| {
+            let is_idle = settings.find(key).is_some();
+            refuse_idle::<()>(settings, is_idle, key, other)
+        });
         let are_valid = checked.iter().all(Option::is_some);
         return are_valid.then_some(None);
     }
-    let mut need = |key: &Key, is_set: bool| {
-        if !is_set {
+    for key in KEYS {
+        if settings.find(key).is_none() {
             let why = format!("is not set: {} needs it", protocol.name());
             settings.refuse(key, why);
         }
-    };
-    need(&keys::KAFKA_SASL_MECHANISM, mechanism.is_some());
-    need(&keys::KAFKA_SASL_USERNAME, username.is_some());
-    need(&keys::KAFKA_SASL_PASSWORD, password.is_some());
+    }
     Some(Some(Sasl {
-        mechanism: mechanism?,
-        username: username?,
-        password: password?,
+        mechanism: mechanism??,
+        username: username??,
+        password: password??,
     }))
+}
+
+/// Reads certificates of authorities; one that can vouch for nobody is told with all else.
+fn authorities(path: &Path) -> Result<Certificates, FileError> {
+    let authorities = tls::certificates(path)?;
+    ClientTls::new(Some(&authorities)).map(|_| authorities)
 }
 
 /// Whoever names authorities or a user thinks that they count.
@@ -228,7 +247,12 @@ fn read_file<T>(
     }
     settings.read_optional(key, |text| {
         let path = parse::path(text)?;
-        let refused = |error| Invalid::new(format!("must be a PEM file ({error})"));
+        let refused = |error| match error {
+            FileError::Unusable(why) => {
+                Invalid::new(format!("must be a PEM file of what can be used ({why})"))
+            }
+            other => Invalid::new(format!("must be a PEM file ({other})")),
+        };
         read(&path).map_err(refused)
     })
 }

@@ -72,6 +72,67 @@ fn what_means_nothing_is_told() {
     );
 }
 
+/// What a bad URL may have meant is not guessed at: it is the problem.
+#[test]
+fn a_bad_url_is_one_problem() {
+    let redis = [("REDIS_URL", "cache")];
+    let found = problems(&redis, RedisConfig::read);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let database = [("DATABASE_URL", "db")];
+    let found = problems(&database, DatabaseConfig::read);
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn a_bad_mechanism_does_not_hide_what_else_is_wrong() {
+    let given = [
+        ("KAFKA_SASL_MECHANISM", "GSSAPI"),
+        ("KAFKA_SASL_USERNAME", "chat"),
+    ];
+    let found = problems(&given, KafkaSecurity::read);
+    let idle = "means nothing without KAFKA_SECURITY_PROTOCOL=SASL_SSL or SASL_PLAINTEXT";
+    assert_eq!(
+        found,
+        [
+            "KAFKA_SASL_MECHANISM must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, not \"GSSAPI\"",
+            &format!("KAFKA_SASL_MECHANISM {idle}"),
+            &format!("KAFKA_SASL_USERNAME {idle}"),
+        ]
+    );
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_build_without_tls_says_all_that_it_cannot() {
+    let check =
+        |given: &[(&'static str, &str)], names: &[&str], read: fn(&mut Settings) -> bool| {
+            let found = problems(given, |settings| read(settings).then_some(()));
+            let cannot =
+                |name: &&str| format!("{name} this build has no TLS: build with --features tls");
+            let expected: Vec<_> = names.iter().map(cannot).collect();
+            assert_eq!(found, expected);
+        };
+    let database = [
+        ("DATABASE_URL", "postgres://u@h/d?sslmode=require"),
+        ("DB_SSL_CA", "/ca.pem"),
+    ];
+    check(&database, &["DB_SSL_CA", "DATABASE_URL"], |settings| {
+        DatabaseConfig::read(settings).is_some()
+    });
+    let redis = [("REDIS_URL", "rediss://cache"), ("REDIS_SSL_CA", "/ca.pem")];
+    check(&redis, &["REDIS_SSL_CA", "REDIS_URL"], |settings| {
+        RedisConfig::read(settings).is_some()
+    });
+    let kafka = [
+        ("KAFKA_SECURITY_PROTOCOL", "SSL"),
+        ("KAFKA_SSL_CA", "/ca.pem"),
+    ];
+    let names = ["KAFKA_SSL_CA", "KAFKA_SECURITY_PROTOCOL"];
+    check(&kafka, &names, |settings| {
+        KafkaSecurity::read(settings).is_some()
+    });
+}
+
 #[cfg(not(feature = "tls"))]
 #[test]
 fn a_build_without_tls_says_which_has_it() {
@@ -172,6 +233,82 @@ mod built_in {
             "TLS_KEY must be a PEM file (No such file",
         ];
         check(Some("nonsense"), Some("nowhere"), &both);
+        let lonely = [
+            "TLS_CERT must be a PEM file (there is none in it)",
+            "TLS_KEY is not set: TLS_CERT needs it",
+        ];
+        check(Some("nonsense"), None, &lonely);
+        let lonely = [
+            "TLS_KEY must be a PEM file (there is none in it)",
+            "TLS_CERT is not set: TLS_KEY needs it",
+        ];
+        check(None, Some("nonsense"), &lonely);
+    }
+
+    /// One that can vouch for nobody would be told by nobody but the service that is not believed.
+    #[test]
+    fn authorities_are_looked_at_before_anything_is_opened() {
+        let files = Files::make();
+        let noise = "-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n";
+        files.write("noise", noise);
+        let path = files.at("noise");
+        let check = |given: &[(&'static str, &str)], read: fn(&mut Settings) -> bool| {
+            let found = problems(given, |settings| read(settings).then_some(()));
+            let [found] = found.as_slice() else {
+                panic!("{found:?}");
+            };
+            let expected = "_SSL_CA must be a PEM file of what can be used (";
+            assert!(found.contains(expected), "{found}");
+        };
+        let url = ("DATABASE_URL", "postgres://u@h/d?sslmode=require");
+        check(&[url, ("DB_SSL_CA", &path)], |settings| {
+            DatabaseConfig::read(settings).is_some()
+        });
+        let url = ("REDIS_URL", "rediss://cache");
+        check(&[url, ("REDIS_SSL_CA", &path)], |settings| {
+            RedisConfig::read(settings).is_some()
+        });
+        let ssl = ("KAFKA_SECURITY_PROTOCOL", "SSL");
+        check(&[ssl, ("KAFKA_SSL_CA", &path)], |settings| {
+            KafkaSecurity::read(settings).is_some()
+        });
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let files = Files::make();
+        let (nowhere, path) = (files.at("nowhere"), files.at("cert"));
+        let kafka = [
+            ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
+            ("KAFKA_SSL_CA", &nowhere),
+            ("KAFKA_SASL_MECHANISM", "GSSAPI"),
+        ];
+        let names = |found: Vec<String>| -> Vec<String> {
+            let first = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+            found.iter().map(first).collect()
+        };
+        let found = names(problems(&kafka, KafkaSecurity::read));
+        let sasl = ["MECHANISM", "USERNAME", "PASSWORD"];
+        let sasl = sasl.map(|name| format!("KAFKA_SASL_{name}"));
+        assert_eq!(found, [&["KAFKA_SSL_CA".to_owned()], &sasl[..]].concat());
+        let database = [
+            ("DATABASE_URL", "postgres://u@h/d?sslmode=require"),
+            ("DB_PORT", "x"),
+            ("DB_SSL_MODE", "prefer"),
+            ("DB_SSL_CA", &nowhere),
+        ];
+        let found = names(problems(&database, DatabaseConfig::read));
+        assert_eq!(found, ["DB_PORT", "DB_SSL_MODE", "DB_SSL_CA"]);
+        // It is asked for by a URL of which more is wrong: the authorities are not idle.
+        let database = [
+            ("DATABASE_URL", "postgres://u@h/d?sslmode=require"),
+            ("DB_PORT", "x"),
+            ("DB_SSL_CA", &path),
+        ];
+        let found = names(problems(&database, DatabaseConfig::read));
+        assert_eq!(found, ["DB_PORT"]);
+        let redis = [("REDIS_URL", "nonsense"), ("REDIS_SSL_CA", &path)];
+        assert_eq!(names(problems(&redis, RedisConfig::read)), ["REDIS_URL"]);
     }
 
     #[test]
