@@ -1,6 +1,9 @@
 //! Where a running server is, for the tools that talk to one.
 
-use std::fmt;
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use url::Url;
 
@@ -34,6 +37,19 @@ impl Endpoint {
 impl From<Url> for Endpoint {
     fn from(url: Url) -> Self {
         Self(url.as_str().trim_end_matches('/').to_owned())
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    /// An address that listens everywhere is reached at this machine's own.
+    fn from(mut addr: SocketAddr) -> Self {
+        if addr.ip().is_unspecified() {
+            addr.set_ip(match addr {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Self(format!("http://{addr}"))
     }
 }
 
@@ -75,5 +91,16 @@ mod tests {
             Some("http://a:1"),
         );
         check(&[("PORT", "0")], None);
+    }
+
+    #[test]
+    fn what_listens_everywhere_is_reached_here() {
+        let check = |addr: &str, expected: &str| {
+            let addr: SocketAddr = addr.parse().expect("an address");
+            assert_eq!(Endpoint::from(addr).to_string(), expected);
+        };
+        check("0.0.0.0:9464", "http://127.0.0.1:9464");
+        check("[::]:9464", "http://[::1]:9464");
+        check("10.0.0.1:9464", "http://10.0.0.1:9464");
     }
 }

@@ -50,7 +50,7 @@ reads! {
     /// What operators read of a running server.
     ForTop Dev [&[&keys::ROOMCAST_URL, &keys::METRICS_ADDR], keys::LOGS];
     /// A running server.
-    ForProbe Dev [&[&keys::ROOMCAST_URL, &keys::PORT], keys::LOGS];
+    ForProbe Dev [&[&keys::ROOMCAST_URL, &keys::PORT, &keys::METRICS_ADDR], keys::LOGS];
 }
 
 /// The settings of a command that were given as flags.

@@ -10,6 +10,7 @@ use super::{
     failure::{Failure, print_line},
     flags::{Flags, ForProbe},
 };
+use crate::config::{Settings, keys, parse};
 
 /// A server that does not answer within this time is not healthy.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -25,7 +26,7 @@ pub(super) struct HealthcheckArgs {
 
 pub(super) fn run(args: HealthcheckArgs) -> Result<(), Failure> {
     let mut settings = args.flags.settings();
-    let endpoint = Endpoint::read(&mut settings);
+    let endpoint = endpoint(&mut settings);
     let url = settings.finish(endpoint)?.http(match args.live {
         true => "/health/live",
         false => "/health/ready",
@@ -33,8 +34,23 @@ pub(super) fn run(args: HealthcheckArgs) -> Result<(), Failure> {
     let status = actix::System::new().block_on(status(&url))?;
     match status {
         200 => print_line(&format!("{url}: ok")),
-        _ => Err(anyhow!("{url} answers {status}: the server is up but not well").into()),
+        503 => Err(anyhow!("{url} answers 503: the server is up but not well").into()),
+        _ => Err(anyhow!(
+            "{url} answers {status}, as no roomcast does there: name the server itself with --port or --url"
+        )
+        .into()),
     }
+}
+
+/// Where a server's health is: what `ROOMCAST_URL` says, else this machine at `PORT`; at
+/// `METRICS_ADDR` where its clients speak TLS to it, which this command does not.
+fn endpoint(settings: &mut Settings) -> Option<Endpoint> {
+    let is_named = settings.find(&keys::ROOMCAST_URL).is_some();
+    if is_named || settings.find(&keys::TLS_CERT).is_none() {
+        return Endpoint::read(settings);
+    }
+    let addr = settings.read(&keys::METRICS_ADDR, parse::listening_addr)?;
+    Some(addr.into())
 }
 
 async fn status(url: &str) -> anyhow::Result<u16> {

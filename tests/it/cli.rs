@@ -473,7 +473,28 @@ async fn a_healthcheck_says_0_or_1() {
     assert_eq!(by_port.status.code(), Some(0), "{}", stderr(&by_port));
     // Something that answers, and is no healthy server of ours.
     let other = Cli::new().run(&["healthcheck", "--url", server.metrics_url()]);
-    assert_refused(&other, 1, &["404"]);
+    assert_refused(&other, 1, &["404", "no roomcast", "--url"]);
+}
+
+#[actix_web::test]
+async fn a_healthcheck_of_a_server_with_tls_asks_where_there_is_none() {
+    let server = TestServer::start().await;
+    let url = server.metrics_url().trim_end_matches("/metrics");
+    let host = url.trim_start_matches("http://");
+    // What the server has in its environment, an image's health check has, too.
+    let with_tls = || Cli::new().env("TLS_CERT", "cert.pem").env("PORT", 1);
+    let probe = with_tls().env("METRICS_ADDR", host).run(&["healthcheck"]);
+    assert_eq!(probe.status.code(), Some(0), "{}", stderr(&probe));
+    assert!(stdout(&probe).contains(host), "{}", stdout(&probe));
+    let nowhere = with_tls().env("METRICS_ADDR", "off").run(&["healthcheck"]);
+    assert_eq!(nowhere.status.code(), Some(2), "{}", stderr(&nowhere));
+    assert!(
+        stderr(&nowhere).contains("METRICS_ADDR"),
+        "{}",
+        stderr(&nowhere)
+    );
+    let named = with_tls().run(&["healthcheck", "--url", url]);
+    assert_eq!(named.status.code(), Some(0), "{}", stderr(&named));
 }
 
 /// A running `tail`, line by line.

@@ -1,9 +1,11 @@
 //! REST and WebSocket over TLS.
 
+use std::path::PathBuf;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{
-    RawSocket, ServerOptions, TestServer,
+    Cli, RawSocket, ServerOptions, TestServer,
     raw::{first, frame, upgrade_request},
     seqs,
     tls::{Identity, connect},
@@ -95,4 +97,22 @@ async fn the_health_is_also_where_no_tls_is() {
     let url = server.metrics_url().replace("/metrics", "/health/ready");
     let answer = reqwest::get(url).await.expect("an answer");
     assert_eq!(answer.status(), 200);
+}
+
+/// As the health check of an image, which has the server's environment.
+#[tokio::test]
+async fn a_healthcheck_finds_the_health_by_what_the_server_is_told() {
+    let identity = Identity::make();
+    let server = start(&identity).await;
+    let url = server.metrics_url().trim_end_matches("/metrics");
+    let port = server.direct_host().rsplit(':').next().expect("a port");
+    let cli = Cli::new()
+        .env("PORT", port)
+        .env("METRICS_ADDR", url.trim_start_matches("http://"));
+    let blind = cli.run(&["healthcheck"]);
+    assert_eq!(blind.status.code(), Some(1), "{blind:?}");
+    let set = |cli: Cli, (name, path): (&str, PathBuf)| cli.env(name, path.display());
+    let cli = identity.env().into_iter().fold(cli, set);
+    let healthy = cli.run(&["healthcheck"]);
+    assert_eq!(healthy.status.code(), Some(0), "{healthy:?}");
 }
