@@ -1,9 +1,11 @@
 //! Which adapters were opened: the only file that knows. Everything else sees the three ports.
 
 use anyhow::Context;
+use fail::fail_point;
 use secrecy::SecretString;
 
 use crate::{
+    aside,
     config::{KafkaConfig, RedisConfig},
     data_dir::DataDir,
     message_log::{
@@ -54,7 +56,15 @@ impl Backends {
             log_id: installation.log_id,
             ingested: offsets.first().map_or(0, |(_, next)| *next),
         };
-        let log = LocalLog::open(dir.path(), expected)?;
+        let (folder, lock) = (dir.path().to_owned(), dir.lock());
+        let opened = aside::run("log-opening", move || {
+            fail_point!("log-opening");
+            let log = LocalLog::open(&folder, expected);
+            // Not before: whoever asked may have gone meanwhile.
+            drop(lock);
+            log
+        });
+        let log = opened.await.context("the log was not opened")??;
         store
             .bind_log(log.id())
             .await

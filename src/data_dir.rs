@@ -10,6 +10,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use secrecy::SecretString;
@@ -87,9 +88,9 @@ pub fn in_words(error: &io::Error) -> String {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: Arc<File>,
     /// Removed with everything in it when the value is dropped.
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 impl DataDir {
@@ -109,8 +110,8 @@ impl DataDir {
         let lock = lock(&path)?;
         Ok(Self {
             path,
-            _lock: lock,
-            _temporary: None,
+            lock: Arc::new(lock),
+            temporary: None,
         })
     }
 
@@ -126,7 +127,7 @@ impl DataDir {
         })?;
         let owned = Self::open(temporary.path())?;
         Ok(Self {
-            _temporary: Some(temporary),
+            temporary: Some(temporary),
             ..owned
         })
     }
@@ -157,6 +158,18 @@ impl DataDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns whether the folder goes when the value is dropped.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
+    }
+
+    /// Returns what keeps others out of the folder for as long as it lives, or the value does.
+    #[must_use]
+    pub fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
     }
 
     /// Returns the path of the database.

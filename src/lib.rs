@@ -1,6 +1,7 @@
 //! roomcast: group chat in which an accepted message is never lost, doubled or out of order.
 
 pub mod actors;
+pub mod aside;
 pub mod auth;
 pub mod backends;
 mod bench;

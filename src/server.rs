@@ -106,7 +106,15 @@ pub async fn run(
     on_ready: impl FnOnce(&Opened),
 ) -> anyhow::Result<()> {
     let recorder = metrics::install()?;
-    let running = Running::start(backends, config, recorder).await?;
+    let (store, log) = (backends.store.clone(), backends.log.clone());
+    let running = tokio::select! {
+        started = Running::start(backends, config, recorder) => started?,
+        // No client has been let in yet.
+        () = stop.told() => {
+            close(&log, &store).await;
+            return Ok(());
+        }
+    };
     on_ready(&running.opened);
     stop.told().await;
     running.drain().await;
@@ -217,16 +225,21 @@ impl Running {
             log::info!("draining: clients are sent away");
             serving.drain().await;
         }
-        if timeout(FLUSH_TIMEOUT, self.log.close()).await.is_err() {
-            log::error!("the log did not write everything in time: it will at the next start");
-        }
-        if timeout(CLOSE_TIMEOUT, self.store.close()).await.is_err() {
-            log::warn!("the store did not close in time");
-        }
+        close(&self.log, &self.store).await;
         if let Some(operators) = self.operators {
             operators.stop(false).await;
         }
         log::info!(ms = began.elapsed().as_millis() as u64; "drained");
+    }
+}
+
+/// Lets the log and the store end what they have under way; each has its deadline.
+async fn close(log: &MessageLog, store: &Store) {
+    if timeout(FLUSH_TIMEOUT, log.close()).await.is_err() {
+        log::error!("the log did not write everything in time: it will at the next start");
+    }
+    if timeout(CLOSE_TIMEOUT, store.close()).await.is_err() {
+        log::warn!("the store did not close in time");
     }
 }
 

@@ -43,12 +43,21 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
 
 async fn serve(held: Rc<OnceCell<DataDir>>, config: DevConfig) -> Result<(), Failure> {
     // Before there is a folder: a signal from now on ends the server in an orderly way.
-    let stop = Stop::listen()?;
+    let mut stop = Stop::listen()?;
     let opened = open(config.data_dir.as_deref())?;
     let dir = held.get_or_init(|| opened);
     let banner = Banner::new(dir);
-    let backends = Backends::embedded(dir).await;
-    let backends = backends.map_err(|error| blame_disk(error, dir.path()))?;
+    let opening = Backends::embedded(dir);
+    let opened = match dir.is_temporary() {
+        // At once, for it is empty; and what is made in it has to go with it.
+        true => opening.await,
+        false => tokio::select! {
+            opened = opening => opened,
+            // Nothing is served yet, and the opening changes nothing that it cannot change again.
+            () = stop.told() => return Ok(()),
+        },
+    };
+    let backends = opened.map_err(|error| blame_disk(error, dir.path()))?;
     let config = ServerConfig {
         gateway: Some(config.gateway),
         worker_addr: None,

@@ -25,6 +25,7 @@ use super::{
     schema::{room_members, rooms},
 };
 use crate::{
+    aside,
     ids::{RoomId, UserId},
     metrics::PoolUse,
 };
@@ -192,13 +193,13 @@ fn pool(path: &Path, size: usize) -> Result<Pool<Conn>, OpenError> {
         .map_err(|error| damaged(path, error))
 }
 
-/// Runs blocking work on a file, on a thread that may block.
+/// Runs blocking work on a file, on a thread that may block for as long as a large one takes.
 async fn blocking(
     path: &Path,
     work: impl FnOnce(&Path) -> Result<(), OpenError> + Send + 'static,
 ) -> Result<(), OpenError> {
     let owned = path.to_owned();
-    let done = tokio::task::spawn_blocking(move || work(&owned)).await;
+    let done = aside::run("store-opening", move || work(&owned)).await;
     done.map_err(|error| damaged(path, error))?
 }
 

@@ -5,7 +5,8 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -14,6 +15,9 @@ use nix::{
 };
 
 use crate::harness::{Cli, PATIENCE};
+
+/// How often something is looked for.
+const POLL: Duration = Duration::from_millis(5);
 
 /// A process that does not outlive its test.
 struct Process(Child);
@@ -24,10 +28,22 @@ impl Process {
         Self(command.spawn().expect("the binary starts"))
     }
 
-    fn terminate(mut self) -> ExitStatus {
+    fn terminate(self) -> ExitStatus {
+        self.end(Signal::SIGTERM)
+    }
+
+    /// Sends a signal, and waits for the end that it asks for.
+    fn end(mut self, signal: Signal) -> ExitStatus {
         let pid = Pid::from_raw(self.0.id().cast_signed());
-        kill(pid, Signal::SIGTERM).expect("the process runs");
-        self.0.wait().expect("a child can be waited for")
+        kill(pid, signal).expect("the process runs");
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it goes on");
+            thread::sleep(POLL);
+        }
     }
 }
 
@@ -54,7 +70,7 @@ fn a_temporary_folder_is_removed_however_early_the_end_comes() {
         let began = Instant::now();
         while entries(&tmp) == 1 {
             assert!(began.elapsed() < PATIENCE, "no folder was made");
-            std::thread::yield_now();
+            thread::yield_now();
         }
         let status = server.terminate();
         assert!(status.success(), "{status}");
@@ -78,4 +94,22 @@ fn who_waits_for_a_service_can_be_told_to_stop() {
     );
     let status = server.terminate();
     assert!(status.success(), "{status}");
+}
+
+/// Opening a folder checks all that its log holds, which takes as long as it takes: here, for ever.
+#[test]
+fn who_opens_a_large_folder_can_be_told_to_stop() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let cli = Cli::new().env("FAILPOINTS", "log-opening=pause");
+        let store = cli.folder().join("data/roomcast.sqlite3");
+        let args = ["dev", "--port", "0", "--metrics-addr", "off"];
+        let server = Process::start(&mut cli.command(&args));
+        let began = Instant::now();
+        while !store.exists() {
+            assert!(began.elapsed() < PATIENCE, "no store was made");
+            thread::sleep(POLL);
+        }
+        let status = server.end(signal);
+        assert!(status.success(), "{status}");
+    }
 }
