@@ -11,6 +11,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use secrecy::SecretString;
@@ -178,6 +179,20 @@ impl DataDir {
         self.path.join(STORE_FILE)
     }
 
+    /// Notes how long a token may live for the process that owns the folder: who signs one beside
+    /// it has settings of its own.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_token_life(&self, life: Duration) -> Result<(), DataDirError> {
+        // Behind the process id, which was written when the folder was taken.
+        let noted = writeln!(&*self.lock, "{}", life.as_secs());
+        noted.map_err(|error| DataDirError::Unusable {
+            path: self.path.clone(),
+            error,
+        })
+    }
+
     /// Returns the path of the secret.
     #[must_use]
     pub fn secret_path(&self) -> PathBuf {
@@ -206,6 +221,15 @@ impl DataView {
         self.path.join(STORE_FILE)
     }
 
+    /// Returns how long a token may live for the process that owns the folder, or was the last to;
+    /// `None` where that was not noted.
+    #[must_use]
+    pub fn token_life(&self) -> Option<Duration> {
+        let noted = fs::read_to_string(self.path.join(LOCK_FILE)).ok()?;
+        let seconds = noted.lines().nth(1)?.parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+
     /// Returns the secret that signs tokens.
     ///
     /// # Errors
@@ -231,7 +255,7 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
             let owner = fs::read_to_string(&path).unwrap_or_default();
             return Err(DataDirError::InUse {
                 path: folder.to_owned(),
-                pid: owner.trim().parse().ok(),
+                pid: owner.lines().next().and_then(|pid| pid.parse().ok()),
             });
         }
         Err(TryLockError::Error(error)) => return Err(unusable(error)),
@@ -264,6 +288,11 @@ mod tests {
         let refused = DataDir::open(&path).expect_err("taken").to_string();
         assert!(refused.contains("in use by another process"), "{refused}");
         let pid = std::process::id().to_string();
+        assert!(refused.contains(&pid), "{refused}");
+        owner
+            .note_token_life(Duration::from_secs(90))
+            .expect("writable");
+        let refused = DataDir::open(&path).expect_err("taken").to_string();
         assert!(refused.contains(&pid), "{refused}");
         drop(owner);
         DataDir::open(&path).expect("free again");
@@ -321,5 +350,15 @@ mod tests {
         fs::write(owner.store(), "").expect("writable");
         let seen = DataDir::peek(&path).expect("data").secret().expect("there");
         assert_eq!(seen.expose_secret(), secret.expose_secret());
+        let noted = || DataDir::peek(&path).expect("data").token_life();
+        assert_eq!(noted(), None);
+        owner
+            .note_token_life(Duration::from_secs(90))
+            .expect("writable");
+        assert_eq!(noted(), Some(Duration::from_secs(90)));
+        drop(owner);
+        assert_eq!(noted(), Some(Duration::from_secs(90)), "of the last owner");
+        let _owner = DataDir::open(&path).expect("free");
+        assert_eq!(noted(), None, "of nobody's before");
     }
 }

@@ -46,6 +46,8 @@ async fn serve(held: Rc<OnceCell<DataDir>>, config: DevConfig) -> Result<(), Fai
     let mut stop = Stop::listen()?;
     let opened = open(config.data_dir.as_deref())?;
     let dir = held.get_or_init(|| opened);
+    let noted = dir.note_token_life(config.gateway.tokens.expires_in);
+    noted.map_err(|error| blame_disk(error.into(), dir.path()))?;
     let banner = Banner::new(dir);
     let opening = Backends::embedded(dir);
     let opened = match dir.is_temporary() {

@@ -39,6 +39,8 @@ impl Subject {
 pub(super) struct Signer {
     store: Store,
     tokens: Tokens,
+    /// A server that was started otherwise refuses what lives longer.
+    longest: Option<Duration>,
 }
 
 impl Signer {
@@ -48,16 +50,27 @@ impl Signer {
         let secret = view.secret()?;
         let store = Store::attach_sqlite(&view.store()).await?;
         let tokens = Tokens::new(&secret, config);
-        Ok(Self { store, tokens })
+        let longest = view.token_life();
+        Ok(Self {
+            store,
+            tokens,
+            longest,
+        })
     }
 
-    /// Signs a token for a user.
+    /// Returns how long a token may live for the server of the folder, where that is known.
+    pub(super) fn longest(&self) -> Option<Duration> {
+        self.longest
+    }
+
+    /// Signs a token for a user; it lives no longer than the server of the folder allows.
     pub(super) async fn sign(
         &self,
         subject: &Subject,
         expires_in: Duration,
     ) -> anyhow::Result<String> {
         let user = self.user(subject).await?;
+        let expires_in = self.longest.map_or(expires_in, |most| most.min(expires_in));
         let issued = self.tokens.issue(&user, LoginId::random(), expires_in);
         Ok(issued.token)
     }

@@ -27,7 +27,8 @@ pub(super) struct TokenArgs {
 
 struct TokenOptions {
     subject: Subject,
-    expires_in: Duration,
+    /// `--expires-in`.
+    expires_in: Option<Duration>,
     data_dir: PathBuf,
     tokens: TokenConfig,
     logs: LogConfig,
@@ -44,11 +45,25 @@ pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
     print_line(&token)
 }
 
-async fn sign(options: &TokenOptions) -> anyhow::Result<String> {
+async fn sign(options: &TokenOptions) -> Result<String, Failure> {
     let signer = Signer::open(&options.data_dir, &options.tokens).await?;
-    let token = signer.sign(&options.subject, options.expires_in).await;
+    let wanted = options.expires_in.unwrap_or(options.tokens.expires_in);
+    let token = match signer.longest() {
+        Some(most) if options.expires_in.is_some() && wanted > most => Err(too_long(most)),
+        _ => signer
+            .sign(&options.subject, wanted)
+            .await
+            .map_err(Into::into),
+    };
     signer.close().await;
     token
+}
+
+fn too_long(most: Duration) -> Failure {
+    let most = most.as_secs();
+    Failure::Setting(format!(
+        "--expires-in must be at most {most} s: the server of this data folder refuses a token that lives longer (its JWT_EXPIRES_IN)"
+    ))
 }
 
 impl TokenOptions {
@@ -64,11 +79,14 @@ impl TokenOptions {
         let logs = LogConfig::read(settings);
         let tokens = TokenConfig::read(settings, None);
         let expires_in = match expires_in {
-            Some(text) => settings.read_argument("--expires-in", text, parse::expires_in),
-            None => tokens.as_ref().map(|tokens| tokens.expires_in),
+            Some(text) => {
+                let read = settings.read_argument("--expires-in", text, parse::expires_in);
+                read.map(Some)
+            }
+            None => Some(None),
         };
         let (tokens, expires_in) = (tokens?, expires_in?);
-        if expires_in > tokens.expires_in {
+        if expires_in > Some(tokens.expires_in) {
             let most = tokens.expires_in.as_secs();
             let why = format!(
                 "must be at most JWT_EXPIRES_IN ({most} s): servers refuse a token that lives longer"

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::least,
-    harness::{Cli, PATIENCE, TestServer, await_until, uuid, within},
+    harness::{Cli, PATIENCE, ServerOptions, TestServer, await_until, uuid, within},
 };
 
 const COMMANDS: [&str; 12] = [
@@ -446,6 +446,34 @@ async fn a_token_signed_beside_the_server_counts() {
     assert_refused(&unknown, 1, &["no user", "nobody@example.com", "register"]);
     let env = Cli::new().env("ROOMCAST_DATA_DIR", data_dir.display());
     assert_eq!(env.run(&["token", &ann.email]).status.code(), Some(0));
+}
+
+#[actix_web::test]
+async fn a_token_lives_no_longer_than_the_server_allows() {
+    let options = ServerOptions::new().env("JWT_EXPIRES_IN", "90s");
+    let server = options.start().await;
+    let ann = server.user("ann").await;
+    let data_dir = server.data_dir();
+    // Its own JWT_EXPIRES_IN is a day.
+    let token = |more: &[&str]| {
+        let args = ["token", &ann.email, "--data-dir", path(&data_dir)];
+        Cli::new().run(&[&args, more].concat())
+    };
+    for more in [&[][..], &["--expires-in", "90s"]] {
+        let output = token(more);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let signed = stdout(&output);
+        ann.with_token(signed.trim()).get("/me").await.ok(200);
+    }
+    let expected = ["--expires-in", "90 s", "JWT_EXPIRES_IN"];
+    assert_refused(&token(&["--expires-in", "91s"]), 2, &expected);
+    let room = ann.room("followed").await;
+    ann.say(&room, "hello").await;
+    let url = server.url("");
+    let args = [&room, "--url", &url, "--data-dir", path(&data_dir)];
+    let mut tail = Tail::start(&args);
+    assert!(tail.next().await.contains("hello"));
+    tail.interrupt();
 }
 
 #[actix_web::test]
