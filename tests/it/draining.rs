@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::harness::{
     Parting, RawSocket, ServerOptions, TestClient, TestServer, Witness, assert_whole, await_until,
-    raw::upgrade_request, uuid, within,
+    is_embedded, raw::upgrade_request, uuid, within,
 };
 
 const RESTART: u16 = 1012;
@@ -210,4 +210,30 @@ async fn a_server_without_sockets_ends_at_once_and_can_start_again() {
         (ada.whole_history(&room).await.len() == 1).then_some(())
     })
     .await;
+}
+
+/// A log that closes ends its reader, too: that is no trouble.
+#[tokio::test]
+async fn an_end_in_order_warns_of_nothing() {
+    if !is_embedded("Kafka has warnings of its own") {
+        return;
+    }
+    for _ in 0..5 {
+        let mut server = TestServer::start().await;
+        let ada = server.user("ada").await;
+        let room = ada.room("room").await;
+        ada.say(&room, "hello").await;
+        let persisted = "roomcast_messages_persisted_total";
+        server.await_metric(persisted, "", 1.0).await;
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.ended(MOST).await.code(), Some(0));
+        let lines = await_until("its last line", || async {
+            let lines = server.log();
+            let is_last = lines.iter().any(|line| line.contains("drained"));
+            is_last.then_some(lines)
+        })
+        .await;
+        let warned: Vec<_> = lines.iter().filter(|it| it.contains(" WARN ")).collect();
+        assert!(warned.is_empty(), "{warned:?}");
+    }
 }
