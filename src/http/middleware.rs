@@ -106,7 +106,8 @@ pub async fn bound<B: MessageBody + 'static>(
 
 /// Gives a refusal of the framework our body; what else its headers say holds.
 fn in_our_shape<B: MessageBody + 'static>(response: ServiceResponse<B>) -> ServiceResponse {
-    let Some(error) = problem::translate(response.response()) else {
+    let refused = response.response();
+    let Some(error) = problem::translate(refused, refused.error()) else {
         return response.map_into_boxed_body();
     };
     let (request, response) = response.into_parts();
@@ -117,10 +118,10 @@ fn in_our_shape<B: MessageBody + 'static>(response: ServiceResponse<B>) -> Servi
 
 fn in_our_error_shape(error: &Error) -> HttpResponse {
     let answer = error.error_response();
-    let Some(error) = problem::translate(&answer) else {
+    let Some(refusal) = problem::translate(&answer, Some(error)) else {
         return answer;
     };
-    let mut ours = problem::answer(&error);
+    let mut ours = problem::answer(&refusal);
     keep_headers(answer.headers(), &mut ours);
     ours
 }

@@ -1,7 +1,9 @@
 //! Refusals as `application/problem+json` (RFC 9457), the framework's own included.
 
+use actix_cors::CorsError;
+use actix_http::ws::HandshakeError;
 use actix_web::{
-    HttpResponse, ResponseError,
+    Error, HttpResponse, ResponseError,
     body::BoxBody,
     http::{
         StatusCode,
@@ -88,8 +90,12 @@ impl ResponseError for ApiError {
     }
 }
 
-/// Returns the refusal that an answer of the framework stands for; `None` for our own.
-pub(super) fn translate(response: &HttpResponse<impl Sized>) -> Option<ApiError> {
+/// Returns the refusal that an answer of the framework stands for, which may be of an error;
+/// `None` for our own.
+pub(super) fn translate(
+    response: &HttpResponse<impl Sized>,
+    error: Option<&Error>,
+) -> Option<ApiError> {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
     let content_type = response.headers().get(header::CONTENT_TYPE);
@@ -98,7 +104,60 @@ pub(super) fn translate(response: &HttpResponse<impl Sized>) -> Option<ApiError>
         .unwrap_or_default();
     let is_ours =
         content_type.starts_with(PROBLEM_JSON) || content_type.starts_with("application/json");
-    (is_error && !is_ours).then(|| ApiError::new(Code::from_status(status.as_u16())))
+    let refusal = || match Code::from_status(status.as_u16()) {
+        // It names each value, where it is known.
+        Code::ValidationFailed => error.and_then(broken_rule),
+        _ => None,
+    };
+    let bare = || ApiError::new(Code::from_status(status.as_u16()));
+    (is_error && !is_ours).then(|| refusal().unwrap_or_else(bare))
+}
+
+/// Returns which header breaks a rule that the framework checks.
+fn broken_rule(error: &Error) -> Option<ApiError> {
+    let (header, rule) = match (error.as_error(), error.as_error()) {
+        (Some(handshake), _) => of_handshake(handshake)?,
+        (_, Some(cors)) => of_preflight(cors)?,
+        (None, None) => return None,
+    };
+    Some(ApiError::field(header, rule))
+}
+
+fn of_handshake(error: &HandshakeError) -> Option<(&'static str, &'static str)> {
+    Some(match error {
+        HandshakeError::NoWebsocketUpgrade => (
+            "Upgrade",
+            "must be `websocket`: this path is for WebSockets alone",
+        ),
+        HandshakeError::NoConnectionUpgrade => ("Connection", "must be `Upgrade`"),
+        HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => {
+            ("Sec-WebSocket-Version", "must be 13")
+        }
+        HandshakeError::BadWebsocketKey => (
+            "Sec-WebSocket-Key",
+            "must be 16 bytes in base64, given once",
+        ),
+        HandshakeError::GetMethodRequired => return None,
+    })
+}
+
+fn of_preflight(error: &CorsError) -> Option<(&'static str, &'static str)> {
+    Some(match error {
+        CorsError::OriginNotAllowed => ("Origin", "is not on the list of those that are allowed"),
+        CorsError::MissingOrigin => ("Origin", "is missing"),
+        CorsError::MissingRequestMethod => ("Access-Control-Request-Method", "is missing"),
+        CorsError::BadRequestMethod => ("Access-Control-Request-Method", "is no method"),
+        CorsError::MethodNotAllowed => ("Access-Control-Request-Method", "is not allowed"),
+        CorsError::BadRequestHeaders => (
+            "Access-Control-Request-Headers",
+            "is no list of names of headers",
+        ),
+        CorsError::HeadersNotAllowed => (
+            "Access-Control-Request-Headers",
+            "names a header that is not allowed",
+        ),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +171,33 @@ mod tests {
         assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
         assert_eq!(whole_seconds(Duration::from_millis(1_000)), 1);
         assert_eq!(whole_seconds(Duration::from_millis(1_001)), 2);
+    }
+
+    #[test]
+    fn what_the_framework_refuses_is_named() {
+        let check = |error: Error, header: &str| {
+            let response = HttpResponse::from_error(error);
+            let refusal = translate(&response, response.error()).expect("not ours");
+            assert_eq!(refusal.code, Code::ValidationFailed);
+            let paths: Vec<_> = refusal.fields.iter().map(|it| it.path.as_str()).collect();
+            assert_eq!(paths, [header]);
+            assert!(refusal.detail.starts_with(header), "{}", refusal.detail);
+        };
+        check(HandshakeError::NoWebsocketUpgrade.into(), "Upgrade");
+        check(HandshakeError::NoConnectionUpgrade.into(), "Connection");
+        check(
+            HandshakeError::UnsupportedVersion.into(),
+            "Sec-WebSocket-Version",
+        );
+        check(HandshakeError::BadWebsocketKey.into(), "Sec-WebSocket-Key");
+        check(CorsError::OriginNotAllowed.into(), "Origin");
+        let method = "Access-Control-Request-Method";
+        check(CorsError::MethodNotAllowed.into(), method);
+        let headers = "Access-Control-Request-Headers";
+        check(CorsError::HeadersNotAllowed.into(), headers);
+        let other = HttpResponse::from_error(HandshakeError::GetMethodRequired);
+        let refusal = translate(&other, other.error()).expect("not ours");
+        assert_eq!(refusal.code, Code::MethodNotAllowed);
     }
 
     #[test]

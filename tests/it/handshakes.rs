@@ -34,6 +34,32 @@ async fn a_handshake_that_breaks_rfc_6455_is_400() {
     for other in ["x", "", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZQ=="] {
         assert_refused(&server, &good.replace(key, other), 400).await;
     }
+    for (other, header) in [
+        (good.replace("Upgrade: websocket\r\n", ""), "Upgrade"),
+        (
+            good.replace("Upgrade: websocket", "Upgrade: h2c"),
+            "Upgrade",
+        ),
+        (good.replace("Connection: Upgrade\r\n", ""), "Connection"),
+        (
+            good.replace("Version: 13", "Version: 14"),
+            "Sec-WebSocket-Version",
+        ),
+        (
+            good.replace("Sec-WebSocket-Version: 13\r\n", ""),
+            "Sec-WebSocket-Version",
+        ),
+        (
+            good.replace(&format!("Sec-WebSocket-Key: {key}\r\n"), ""),
+            "Sec-WebSocket-Key",
+        ),
+    ] {
+        assert_ne!(other, good, "{header} is written otherwise");
+        let answer = exchange(&server, other).await;
+        assert_eq!(answer.status, 400, "{header}: {answer:?}");
+        let path = format!("\"path\":\"{header}\"");
+        assert!(answer.body.contains(&path), "{header}: {answer:?}");
+    }
     let twice = format!("{bearer}Sec-WebSocket-Key: {key}\r\n");
     assert_refused(&server, &upgrade_request(&twice), 400).await;
     assert_refused(&server, &good.replace("HTTP/1.1", "HTTP/1.0"), 400).await;
