@@ -161,12 +161,15 @@ where
 
 /// Answers the methods that a path does not have.
 fn only(methods: &'static str) -> Route {
-    web::route().to(move || async move {
-        let mut answer = problem::answer(&ApiError::new(Code::MethodNotAllowed));
-        let allow = header::HeaderValue::from_static(methods);
-        answer.headers_mut().insert(header::ALLOW, allow);
-        answer
-    })
+    web::route().to(move || async move { not_allowed(methods) })
+}
+
+/// Says that a path does not have a method, and which it has.
+fn not_allowed(methods: &'static str) -> HttpResponse {
+    let mut answer = problem::answer(&ApiError::new(Code::MethodNotAllowed));
+    let allow = header::HeaderValue::from_static(methods);
+    answer.headers_mut().insert(header::ALLOW, allow);
+    answer
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use actix_web::{
 use rust_embed::{Embed, EmbeddedFile};
 use utoipa::OpenApi;
 
-use super::{only, read};
+use super::{not_allowed, only, read};
 use crate::{
     error::{ApiError, Code},
     specifications::refusals,
@@ -21,6 +21,9 @@ use crate::{
 #[folder = "web/"]
 struct Web;
 
+/// What a file may be asked by.
+const METHODS: &str = "GET, HEAD";
+
 /// Pages that have routes of their own.
 const PAGES: [&str; 3] = ["index.html", "demo.html", "docs.html"];
 
@@ -29,7 +32,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         .service(
             resource("/")
                 .route(read(index))
-                .default_service(only("GET, HEAD")),
+                .default_service(only(METHODS)),
         )
         .default_service(web::to(other));
 }
@@ -63,11 +66,11 @@ async fn index(request: HttpRequest) -> Result<HttpResponse, ApiError> {
 /// Every path without a route of its own: a file of the client, or nothing.
 async fn other(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let name = request.path().trim_start_matches('/');
-    let is_page = PAGES.contains(&name);
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    match is_read && !is_page {
-        true => file(name, &request),
-        false => Err(ApiError::new(Code::NotFound)),
+    let is_there = !PAGES.contains(&name) && Web::get(name).is_some();
+    match *request.method() {
+        _ if !is_there => Err(ApiError::new(Code::NotFound)),
+        Method::GET | Method::HEAD => file(name, &request),
+        _ => Ok(not_allowed(METHODS)),
     }
 }
 

@@ -344,12 +344,19 @@ async fn methods_that_a_path_does_not_have_are_405() {
         ("POST", "/ws", "GET"),
         ("GET", "/auth/login", "POST"),
         ("BREW", "/rooms", "GET, HEAD, POST"),
+        ("TRACE", "/roomcast.js", "GET, HEAD"),
+        ("PUT", "/roomcast.js", "GET, HEAD"),
+        ("OPTIONS", "/page/app.js", "GET, HEAD"),
     ] {
         for headers in [String::new(), bearer(&ada)] {
             let answer = exchange(&server, request(method, path, &headers, "")).await;
             assert_problem(&answer, 405, "METHOD_NOT_ALLOWED");
             assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
         }
+    }
+    for path in ["/nowhere.js", "/index.html", "/page"] {
+        let answer = exchange(&server, request("PUT", path, "", "")).await;
+        assert_problem(&answer, 404, "NOT_FOUND");
     }
 }
 
@@ -611,6 +618,8 @@ async fn scripts_of_allowed_origins_alone_may_read_answers() {
         "https://app.example.com:444",
     ] {
         let answer = exchange(&server, preflight(origin)).await;
+        assert_problem(&answer, 400, "VALIDATION_FAILED");
+        assert!(answer.body.contains(r#""path":"Origin""#), "{answer:?}");
         assert_eq!(
             answer.header("access-control-allow-origin"),
             None,
