@@ -59,6 +59,18 @@ pub fn optional_whole<'de, D: Deserializer<'de>>(json: D) -> Result<Option<u64>,
     Ok(number.map(|number| number.0))
 }
 
+/// Reads a value that may be left out: null is as if it were.
+///
+/// # Errors
+/// For every value that the type does not have.
+pub fn or_default<'de, D, T>(json: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::<T>::deserialize(json).map(Option::unwrap_or_default)
+}
+
 struct WholeNumber;
 
 impl Visitor<'_> for WholeNumber {

@@ -27,6 +27,7 @@ use crate::{
     error::{ApiError, Code},
     gateway::{Gateway, OrUnavailable},
     ids::{Epoch, MessageId, RoomId, Seq, UserId},
+    json,
     specifications::{
         refusals::{self, BODY, ROOM, TOKEN, VALUE},
         schemas,
@@ -79,6 +80,8 @@ struct NewRoom {
     #[garde(custom(chars(1..=MAX_NAME_CHARS)), custom(no_nul))]
     name: String,
     /// `public` unless given.
+    #[serde(deserialize_with = "json::or_default")]
+    #[schema(value_type = Option<Visibility>)]
     #[garde(skip)]
     visibility: Visibility,
 }

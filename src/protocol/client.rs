@@ -164,7 +164,8 @@ pub(crate) struct FlatSendMessage {
     room_id: RoomId,
     client_msg_id: ClientMsgId,
     /// `TEXT` unless given.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
+    #[schema(value_type = Option<ClientMessageType>)]
     r#type: ClientMessageType,
     /// 1 to 5,000 characters (Unicode scalar values), no U+0000.
     #[schema(
@@ -197,7 +198,8 @@ pub struct Draft {
     #[garde(rename("clientMsgId"), custom(not_nil))]
     pub client_msg_id: ClientMsgId,
     /// `TEXT` unless given.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
+    #[schema(value_type = Option<ClientMessageType>)]
     #[garde(skip)]
     pub r#type: ClientMessageType,
     /// 1 to 5,000 characters (Unicode scalar values), no U+0000.

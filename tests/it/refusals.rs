@@ -223,12 +223,29 @@ async fn a_value_of_a_wrong_type_is_named_and_is_still_json() {
             assert!(!text.contains(internal), "{text}");
         }
     };
-    for value in [json!(null), json!(5), json!([])] {
+    for value in [json!(""), json!(5), json!([])] {
         let body = json!({ "name": "x", "visibility": value });
         check("/rooms", body, "visibility").await;
         let body = json!({ "clientMsgId": uuid(), "content": "x", "type": value });
         check(&format!("/rooms/{room}/messages"), body, "type").await;
     }
+    let body = json!({ "name": "x", "visibility": null });
+    let made = ada.post("/rooms", body).await.ok(201);
+    assert_eq!(
+        made["visibility"], "public",
+        "null is as if it were left out"
+    );
+    let body = json!({ "clientMsgId": uuid(), "content": "x", "type": null });
+    let path = format!("/rooms/{room}/messages");
+    ada.post(&path, body).await.ok(202);
+    let mut socket = ada.connect_to(&room).await;
+    let mut body = draft(&room, "y");
+    body["type"] = Value::Null;
+    socket.send("sendMessage", body).await;
+    let heard = socket
+        .expect_where("the message", |it| it["data"]["content"] == "y")
+        .await;
+    assert_eq!(heard["data"]["type"], "TEXT");
     let body = json!({ "email": "a@example.com", "password": "short" });
     let answer = ada.post("/auth/register", body).await;
     assert!(
