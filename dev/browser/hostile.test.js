@@ -45,6 +45,25 @@ async function reader(name) {
   return stage.as(bob);
 }
 
+// A name that nobody said is what the address begins with, and an address may have much in it.
+test('a name out of an address is shown as it is', async () => {
+  const name = "'onload=alert`1`&{{constructor.constructor}}";
+  const account = { email: `${name}@example.com`, password: PASSWORD };
+  await stage.server.rest('POST', '/auth/register', { body: account });
+  const token = await stage.server.login(account.email);
+  const { id } = await stage.server.rest('POST', '/rooms', { token, body: { name: 'by mail' } });
+  const message = { clientMsgId: randomUUID(), type: 'TEXT', content: account.email };
+  await stage.server.rest('POST', `/rooms/${id}/messages`, { token, body: message });
+  const bob = await stage.server.user('Bob');
+  await stage.server.rest('POST', `/rooms/${id}/join`, { token: bob.token });
+  const page = await stage.as(bob);
+  await openRoom(page, 'by mail');
+  await sees(room(page), account.email);
+  assert.equal(await page.locator('.row .sender').first().textContent(), name);
+  stage.noFaults();
+  await page.close();
+});
+
 for (const text of WRITTEN) {
   test(`\`${text}\` is shown as it is`, async () => {
     const page = await reader(text);

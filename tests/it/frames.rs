@@ -67,6 +67,16 @@ async fn each_broken_rule_of_framing_closes_with_its_code() {
             PROTOCOL_ERROR,
         ),
         (
+            "a short length in two bytes",
+            vec![first::TEXT, 0x80 | 126, 0, 125],
+            PROTOCOL_ERROR,
+        ),
+        (
+            "a short length in eight bytes",
+            declared(first::TEXT, 0xffff),
+            PROTOCOL_ERROR,
+        ),
+        (
             "continuation of nothing",
             frame(first::ENDS, b"{}"),
             PROTOCOL_ERROR,

@@ -192,6 +192,12 @@ async fn by_rest_too_a_place_of_another_room_is_one_like_any_other() {
         "the newest of the room before it"
     );
     assert_eq!(marked(&json!("0".repeat(26))).await, here, "never back");
+    let path = format!("/rooms/{room}/read");
+    for at in [json!("x".repeat(10_000)), json!(""), json!([])] {
+        let refused = ada.post(&path, json!({ "lastReadMessageId": at })).await;
+        refused.refused(400, "VALIDATION_FAILED");
+    }
+    assert_eq!(marked(&json!("0".repeat(26))).await, here);
 }
 
 #[tokio::test]
