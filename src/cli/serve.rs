@@ -85,7 +85,8 @@ async fn open(config: &ServeConfig, role: Role, migrate: bool) -> Result<Backend
     let presence = presence.transpose()?;
     let (store, log, ()) = try_join3(
         reaching::service(patience, async || {
-            Store::open_postgres(database, migrate).await
+            // With TLS it is a large one.
+            Box::pin(Store::open_postgres(database, migrate)).await
         }),
         reaching::service(patience, async || backends::kafka(&config.kafka).await),
         async {
