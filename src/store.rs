@@ -173,6 +173,17 @@ pub enum Joined {
     NotFound,
 }
 
+/// An invite that can be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// The hash of its token, which is no secret.
+    pub id: String,
+    pub room_id: RoomId,
+    pub created_by: UserId,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
 /// How leaving a room, or a change to another member, ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberChange {

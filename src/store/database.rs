@@ -10,9 +10,9 @@ use tokio::{
 };
 
 use super::{
-    IngestBatch, IngestError, Ingested, Installation, Joined, Member, MemberChange, MessagePage,
-    NewUser, OpenError, PageCursor, ReadMark, Role, Room, RoomCursor, RoomSummary, Standing,
-    StoreError, TokenState, User, Visibility, postgres, sqlite,
+    IngestBatch, IngestError, Ingested, Installation, Invite, Joined, Member, MemberChange,
+    MessagePage, NewUser, OpenError, PageCursor, ReadMark, Role, Room, RoomCursor, RoomSummary,
+    Standing, StoreError, TokenState, User, Visibility, postgres, sqlite,
 };
 use crate::{
     clock::Timestamp,
@@ -461,14 +461,31 @@ impl Store {
     }
 
     /// Makes an invite, as owner or admin; the member returned is the caller.
-    pub async fn create_invite(
+    pub async fn create_invite(&self, invite: Invite) -> Result<MemberChange, StoreError> {
+        query!(self.writer => invites::create(invite))
+    }
+
+    /// Returns the newest invites of a room that can be accepted, at most `limit`, for an owner or
+    /// admin; the refusal of anybody else is no `Done`.
+    pub async fn invites(
         &self,
         room_id: RoomId,
         caller: UserId,
-        token_hash: String,
-        expires_at: Timestamp,
-    ) -> Result<MemberChange, StoreError> {
-        query!(self.writer => invites::create(room_id, caller, token_hash, expires_at))
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Result<Vec<Invite>, MemberChange>, StoreError> {
+        query!(self.reader => invites::list(room_id, caller, now, limit))
+    }
+
+    /// Takes an invite back, as owner or admin; returns whether there was one.
+    pub async fn revoke_invite(
+        &self,
+        room_id: RoomId,
+        caller: UserId,
+        id: String,
+        now: Timestamp,
+    ) -> Result<Result<bool, MemberChange>, StoreError> {
+        query!(self.writer => invites::revoke(room_id, caller, id, now))
     }
 
     /// Uses an invite up and joins its room.

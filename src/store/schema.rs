@@ -117,4 +117,4 @@ diesel::joinable!(room_members -> rooms (room_id));
 diesel::joinable!(room_members -> users (user_id));
 diesel::joinable!(messages -> rooms (room_id));
 
-diesel::allow_tables_to_appear_in_same_query!(rooms, room_members, users, messages);
+diesel::allow_tables_to_appear_in_same_query!(rooms, room_members, users, messages, invites);

@@ -553,3 +553,78 @@ async fn an_invite_ends_with_the_right_to_invite() {
     role("admin").await.ok(200);
     eve.post_empty(&accept).await.ok(201);
 }
+
+#[tokio::test]
+async fn who_may_invite_sees_invites_and_takes_them_back() {
+    let server = TestServer::start().await;
+    let (ada, bob, eve) = (
+        server.user("ada").await,
+        server.user("bob").await,
+        server.user("eve").await,
+    );
+    let room = ada.private_room("secret").await;
+    let path = format!("/rooms/{room}/invites");
+    let accept = |invite: &Value| {
+        let token = invite["token"].as_str().expect("a token");
+        format!("/invites/{token}/accept")
+    };
+    let invites = [
+        ada.post_empty(&path).await.ok(201),
+        ada.post_empty(&path).await.ok(201),
+    ];
+    let listed = ada.get(&path).await.ok(200);
+    let listed = listed.as_array().expect("an array");
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    for invite in &invites {
+        let mut shown = invite.clone();
+        let token = shown.as_object_mut().expect("an object").remove("token");
+        assert!(listed.contains(&shown), "{shown} in {listed:?}");
+        let token = token.expect("a token");
+        let token = token.as_str().expect("a text");
+        assert!(
+            !json!(listed).to_string().contains(token),
+            "a token is told"
+        );
+    }
+    let one = |invite: &Value| format!("{path}/{}", invite["id"].as_str().expect("an id"));
+
+    // A private room is none to others, and a member may not look.
+    eve.get(&path).await.refused(404, "ROOM_NOT_FOUND");
+    eve.delete(&one(&invites[0]))
+        .await
+        .refused(404, "ROOM_NOT_FOUND");
+    bob.post_empty(&accept(&invites[1])).await.ok(201);
+    bob.get(&path).await.refused(403, "FORBIDDEN");
+    bob.delete(&one(&invites[0]))
+        .await
+        .refused(403, "FORBIDDEN");
+    // Nor does the right in one room reach into another.
+    let elsewhere = eve.room("elsewhere").await;
+    let id = invites[0]["id"].as_str().expect("an id");
+    let stolen = format!("/rooms/{elsewhere}/invites/{id}");
+    eve.delete(&stolen).await.refused(404, "INVITE_NOT_FOUND");
+
+    // An admin takes back what the owner made.
+    let member = format!("/rooms/{room}/members/{}", bob.id);
+    ada.patch(&member, json!({ "role": "admin" })).await.ok(200);
+    let left = bob.get(&path).await.ok(200);
+    assert_eq!(
+        left.as_array().map(Vec::len),
+        Some(1),
+        "one was used: {left}"
+    );
+    bob.delete(&one(&invites[0])).await.ok(204);
+    for gone in [&one(&invites[0]), &one(&invites[1]), &format!("{path}/x")] {
+        bob.delete(gone).await.refused(404, "INVITE_NOT_FOUND");
+    }
+    eve.post_empty(&accept(&invites[0]))
+        .await
+        .refused(404, "INVITE_NOT_FOUND");
+    assert_eq!(ada.get(&path).await.ok(200), json!([]));
+    // What cannot be accepted any more is not shown.
+    bob.post_empty(&path).await.ok(201);
+    ada.patch(&member, json!({ "role": "member" }))
+        .await
+        .ok(200);
+    assert_eq!(ada.get(&path).await.ok(200), json!([]));
+}
