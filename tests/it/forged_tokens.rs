@@ -21,9 +21,13 @@ fn part(value: &Value) -> String {
 
 /// Signs any header and any claims with HMAC and SHA-256.
 fn sign(secret: &str, header: &Value, claims: &Value) -> String {
+    sign_by(Algorithm::HS256, secret, header, claims)
+}
+
+fn sign_by(algorithm: Algorithm, secret: &str, header: &Value, claims: &Value) -> String {
     let signed = format!("{}.{}", part(header), part(claims));
     let key = EncodingKey::from_secret(secret.as_bytes());
-    let signature = crypto::sign(signed.as_bytes(), &key, Algorithm::HS256);
+    let signature = crypto::sign(signed.as_bytes(), &key, algorithm);
     format!("{signed}.{}", signature.expect("a signature"))
 }
 
@@ -56,6 +60,12 @@ impl Forger {
 
     fn with_header(&self, header: &Value) -> String {
         sign(&self.secret, header, &self.claims)
+    }
+
+    /// Signed with the right secret, as it says, by another algorithm.
+    fn by(&self, algorithm: Algorithm) -> String {
+        let header = json!({ "alg": format!("{algorithm:?}") });
+        sign_by(algorithm, &self.secret, &header, &self.claims)
     }
 
     fn with_claim(&self, name: &str, value: Value) -> String {
@@ -98,7 +108,12 @@ impl Forger {
         let now = self.now();
         let others = [
             ("no token", "x".to_owned()),
-            ("HS384", self.with_header(&json!({ "alg": "HS384" }))),
+            ("HS384", self.by(Algorithm::HS384)),
+            ("HS512", self.by(Algorithm::HS512)),
+            (
+                "HS384, signed by HS256",
+                self.with_header(&json!({ "alg": "HS384" })),
+            ),
             ("RS256", self.with_header(&json!({ "alg": "RS256" }))),
             ("no algorithm", self.with_header(&json!({ "typ": "JWT" }))),
             (
