@@ -2,8 +2,8 @@
 //! its allocations are counted beside them.
 //!
 //! Single-threaded, without network or disk: a client's frame is read, becomes a record, is read
-//! as the worker and the gateway read it, becomes one frame, and is queued for and taken by every
-//! socket of a room. callgrind and dhat count; two runs of different length are subtracted, so that
+//! as the worker and the gateway read it, becomes one frame, and is queued for and written to every
+//! socket of a room, each a pair of sockets in this process. callgrind and dhat count; two runs of different length are subtracted, so that
 //! the start does not count. `dev/instructions` runs it; `benches/instructions.json` is what it is held
 //! to.
 //!
@@ -14,25 +14,28 @@
 use std::{
     env, fs,
     hint::black_box,
+    io::{self, Read},
     path::Path,
     process::{Command, ExitCode},
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
+use actix::System;
 use anyhow::{Context as _, bail, ensure};
 use roomcast::{
     clock::Timestamp,
     fanout::Delivery,
     ids::{EventId, MessageId, RoomId, Seq, SessionId, UserId},
     message::{MessageType, PersistedMessage, SubmittedMessage, decode_submitted},
-    outbox::Outbox,
+    outbox::{self, Handle, Outbox},
     protocol::{
         client::{self, ClientEvent},
         dialect::Dialect,
     },
 };
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, Socket, Type};
 use ulid::Ulid;
 use uuid::Uuid;
 
@@ -58,7 +61,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = env::args().skip(1).filter(|it| it != "--bench").collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["work", messages, sockets] => {
-            work(messages.parse()?, sockets.parse()?);
+            let (messages, sockets) = (messages.parse()?, sockets.parse()?);
+            System::new().block_on(work(messages, sockets))?;
             Ok(ExitCode::SUCCESS)
         }
         ["--write"] => {
@@ -186,32 +190,61 @@ fn number(said: &str, line: &str, behind: &str) -> anyhow::Result<u64> {
     Ok(digits.replace(',', "").parse()?)
 }
 
-/// Has messages of one sender read, stored in thought, encoded and taken by every socket.
+/// Has messages of one sender read, stored in thought, encoded and written to every socket.
 ///
 /// All ids are made from numbers: the same run executes the same instructions.
-fn work(messages: u64, sockets: u64) {
+async fn work(messages: u64, sockets: u64) -> anyhow::Result<()> {
+    outbox::start_flusher();
     let room_id = RoomId(id(1));
-    let outboxes: Vec<Arc<Outbox>> = (0..sockets)
-        .map(|socket| {
-            let outbox = Outbox::new(SessionId(id(100 + socket)), None, Dialect::Json);
-            outbox.identify(UserId(id(1_000 + socket)));
-            outbox.begin_room(room_id, Seq::ZERO);
-            outbox
-        })
-        .collect();
+    let mut members = (0..sockets)
+        .map(|number| Member::of(room_id, number))
+        .collect::<io::Result<Vec<_>>>()?;
     for seq in 1..=messages {
-        let record = accept(&outboxes[0], room_id, seq);
+        let record = accept(&members[0].outbox, room_id, seq);
         let delivery = Delivery::new(store(&record, seq));
-        for outbox in &outboxes {
-            assert!(outbox.deliver(&delivery), "there is room for it");
-            let taken = outbox.poll_take(&mut Context::from_waker(Waker::noop()));
-            assert!(matches!(black_box(taken), Poll::Ready(Some(_))));
+        for member in &members {
+            assert!(member.outbox.deliver(&delivery), "there is room for it");
         }
+        outbox::flushed().await;
+        for member in &mut members {
+            member.read()?;
+        }
+    }
+    Ok(())
+}
+
+/// A socket with both of its ends.
+struct Member {
+    outbox: Arc<Outbox>,
+    peer: Socket,
+}
+
+impl Member {
+    fn of(room_id: RoomId, number: u64) -> io::Result<Self> {
+        let (socket, peer) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        let handle = Handle {
+            socket: Arc::new(socket),
+            is_bare: true,
+        };
+        let outbox = Outbox::new(SessionId(id(100 + number)), Some(handle), Dialect::Json);
+        outbox.identify(UserId(id(1_000 + number)));
+        outbox.begin_room(room_id, Seq::ZERO);
+        // As a connection that has nothing to write.
+        let nothing = outbox.poll_take(&mut Context::from_waker(Waker::noop()));
+        assert!(nothing.is_pending());
+        Ok(Self { outbox, peer })
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let read = self.peer.read(&mut [0; 4_096])?;
+        assert!(black_box(read) > CONTENT.len(), "a message came");
+        Ok(())
     }
 }
 
 /// A frame becomes a record, as in the session.
-fn accept(outbox: &Outbox, room_id: RoomId, seq: u64) -> Vec<u8> {
+fn accept(outbox: &Arc<Outbox>, room_id: RoomId, seq: u64) -> Vec<u8> {
     let frame = format!(
         r#"{{"event":"sendMessage","data":{{"roomId":"{}","clientMsgId":"{}","content":"{CONTENT}"}},"id":{seq}}}"#,
         room_id.0,

@@ -23,7 +23,6 @@ use actix::{
 use fail::fail_point;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
-use tokio::task::yield_now;
 
 use super::{Slices, presence::PresenceHandle, supervision::Guardian};
 use crate::{
@@ -34,7 +33,7 @@ use crate::{
     ids::{Epoch, RoomId, Seq, SessionId, UserId},
     memberships::Memberships,
     metrics::{self, ActorKind},
-    outbox::Outbox,
+    outbox::{self, Outbox},
     protocol::{
         client::RequestId,
         dialect::Broadcast,
@@ -389,7 +388,7 @@ impl RoomActor {
         while let Some(delivery) = self.queue.pop_front() {
             self.arrived(&delivery, ctx);
             if self.turn_bytes >= TURN_BYTES {
-                ctx.wait(yield_now().into_actor(self).map(|(), this, ctx| {
+                ctx.wait(outbox::flushed().into_actor(self).map(|(), this, ctx| {
                     this.turn_bytes = 0;
                     this.deliver_queued(ctx);
                 }));

@@ -41,7 +41,7 @@ use crate::{
     fanout::SharedDelivery,
     ids::{ClientMsgId, RoomId, SessionId, UserId},
     metrics::{self, ActorKind},
-    outbox::Outbox,
+    outbox::{self, Outbox},
     presence::Heartbeat,
     protocol::{
         close::CloseCode,
@@ -167,6 +167,7 @@ impl Actor for RoomRegistry {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         metrics::get().actor(ActorKind::RoomRegistry).started();
+        outbox::start_flusher();
         ctx.run_interval(sweep::INTERVAL, Self::sweep);
     }
 

@@ -18,6 +18,8 @@ use std::{
 use actix_web::rt::{self, net::TcpStream, task::JoinHandle, time::sleep};
 use socket2::{SockRef, Socket};
 
+use crate::outbox::Handle;
+
 /// The kernel's send buffer of a connection, in bytes; it keeps twice that. A peer that does not
 /// read shows early, and holds little memory.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
@@ -35,8 +37,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection as its requests see it, by `conn_data::<Rc<Connection>>()`.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// A second handle, to act on the socket under who owns it; `None` when there was none left.
-    socket: Option<Arc<Socket>>,
+    /// To act on the socket under who owns it; `None` when there was no descriptor left.
+    handle: Option<Handle>,
     /// Requests that have no answer yet, or one that is not written yet.
     requests: Cell<u32>,
     /// When the last answer was made, or when the connection was accepted.
@@ -59,10 +61,15 @@ async fn watch(connection: Weak<Connection>) {
 }
 
 impl Connection {
-    /// Prepares a connection that was accepted, and watches it from then on.
-    pub(super) fn prepare(stream: &TcpStream) -> Rc<Self> {
+    /// Prepares a connection that was accepted, and watches it from then on; a bare one is without
+    /// TLS.
+    pub(super) fn prepare(stream: &TcpStream, is_bare: bool) -> Rc<Self> {
+        let handle = second_handle(stream).map(|socket| Handle {
+            socket: Arc::new(socket),
+            is_bare,
+        });
         let connection = Rc::new(Self {
-            socket: second_handle(stream).map(Arc::new),
+            handle,
             requests: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             watch: RefCell::default(),
@@ -76,8 +83,8 @@ impl Connection {
     }
 
     /// Returns the second handle of the socket.
-    pub(super) fn socket(&self) -> Option<Arc<Socket>> {
-        self.socket.clone()
+    pub(super) fn handle(&self) -> Option<Handle> {
+        self.handle.clone()
     }
 
     /// Notes that a request's head is whole; dropping the result notes that its answer is written.
@@ -141,7 +148,7 @@ impl Connection {
 
     fn shut_down(&self, how: Shutdown) -> Option<Duration> {
         // The peer may have gone first.
-        let _ = self.socket.as_ref().map(|socket| socket.shutdown(how));
+        let _ = self.handle.as_ref().map(|it| it.socket.shutdown(how));
         None
     }
 }

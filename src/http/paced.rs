@@ -43,7 +43,7 @@ impl PacedStream {
     /// # Errors
     /// When the client does not.
     pub(super) async fn accept(stream: TcpStream, gate: Option<&TlsGate>) -> io::Result<Self> {
-        let connection = Connection::prepare(&stream);
+        let connection = Connection::prepare(&stream, gate.is_none());
         let stream = match gate {
             Some(gate) => gate.shake_hands(stream).await?,
             None => tls::plain(stream),

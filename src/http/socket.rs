@@ -91,7 +91,7 @@ async fn open(
 /// Without a second handle: its peer could stop reading and never be cut.
 pub(super) fn outbox(request: &HttpRequest, dialect: Dialect) -> Result<Arc<Outbox>, ApiError> {
     let connection = request.conn_data::<Rc<Connection>>();
-    let handle = connection.and_then(|connection| connection.socket());
+    let handle = connection.and_then(|connection| connection.handle());
     let handle = handle.ok_or_else(|| ApiError::unavailable("too many connections"))?;
     Ok(Outbox::new(SessionId::random(), Some(handle), dialect))
 }
