@@ -21,8 +21,11 @@ use crate::{
     metrics::PoolUse,
 };
 
-/// Threads that drive queries; blocking ones come and go beside them.
-const THREADS: usize = 2;
+/// Threads that drive PostgreSQL's queries.
+const POSTGRES_THREADS: usize = 2;
+
+/// Threads that drive SQLite's, which blocking ones execute: a second would be woken for nothing.
+const SQLITE_THREADS: usize = 1;
 
 /// How long a caller waits for its unit of work; less than a request may take as a whole.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
@@ -73,9 +76,9 @@ impl std::fmt::Debug for Store {
 struct Storage(Option<Runtime>);
 
 impl Storage {
-    fn start() -> std::io::Result<Self> {
+    fn start(threads: usize) -> std::io::Result<Self> {
         Builder::new_multi_thread()
-            .worker_threads(THREADS)
+            .worker_threads(threads)
             .thread_name("storage")
             .enable_all()
             .build()
@@ -151,7 +154,8 @@ impl Store {
     pub async fn open_sqlite(path: &Path) -> Result<Self, OpenError> {
         let path = path.to_owned();
         let opening = async move { sqlite::Database::open(&path).await };
-        Self::open(INGEST_TIMEOUT, opening.map_ok(Database::Sqlite)).await
+        let opening = opening.map_ok(Database::Sqlite);
+        Self::open(SQLITE_THREADS, INGEST_TIMEOUT, opening).await
     }
 
     /// Opens a SQLite file as it is, also beside the process that serves it.
@@ -161,7 +165,8 @@ impl Store {
     pub async fn attach_sqlite(path: &Path) -> Result<Self, OpenError> {
         let path = path.to_owned();
         let opening = async move { sqlite::Database::attach(&path).await };
-        Self::open(INGEST_TIMEOUT, opening.map_ok(Database::Sqlite)).await
+        let opening = opening.map_ok(Database::Sqlite);
+        Self::open(SQLITE_THREADS, INGEST_TIMEOUT, opening).await
     }
 
     /// Connects to PostgreSQL; with `migrate` it brings the schema up to date first.
@@ -176,14 +181,17 @@ impl Store {
             false => INGEST_TIMEOUT,
         };
         let opening = async move { postgres::Database::open(&config, migrate).await };
-        Self::open(patience, opening.map_ok(Database::Postgres)).await
+        let opening = opening.map_ok(Database::Postgres);
+        Self::open(POSTGRES_THREADS, patience, opening).await
     }
 
     async fn open(
+        threads: usize,
         patience: Duration,
         opening: impl Future<Output = Result<Database, OpenError>> + Send + 'static,
     ) -> Result<Self, OpenError> {
-        let storage = Storage::start().map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        let storage = Storage::start(threads);
+        let storage = storage.map_err(|e| StoreError::Unavailable(e.to_string()))?;
         let database = storage.run(patience, opening).await?;
         Ok(Self {
             database,
