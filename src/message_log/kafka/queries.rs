@@ -2,10 +2,12 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -24,25 +26,39 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// A client that only asks; it never joins the group whose offsets it reads.
 pub(super) struct Queries {
-    consumer: BaseConsumer<Context>,
+    client: ArcSwap<Client>,
     settings: Settings,
 }
 
+type Client = BaseConsumer<Context>;
+
 impl Queries {
     pub(super) fn new(settings: &Settings) -> Result<Self, LogError> {
-        let config: ClientConfig = settings.consumer(&settings.group());
-        let consumer = config
-            .create_with_context(settings.context())
-            .map_err(|error| unavailable(&error))?;
         Ok(Self {
-            consumer,
+            client: ArcSwap::from_pointee(connect(settings)?),
             settings: settings.clone(),
         })
     }
 
+    /// Asks by a new client from now on. One whose first connection hung has been seen to get no
+    /// answer for a minute from brokers that answered everybody else.
+    pub(super) fn renew(&self) {
+        let new = match connect(&self.settings) {
+            Ok(client) => Arc::new(client),
+            Err(error) => return log::warn!(error:%; "no new client to ask kafka by"),
+        };
+        let old = self.client.swap(new);
+        // Its end may block.
+        let ending = thread::Builder::new().name("kafka-retire".into());
+        if let Err(error) = ending.spawn(move || drop(old)) {
+            log::warn!(error:%; "a client of kafka ended on the thread that asks");
+        }
+    }
+
     /// Serves the client's log lines and errors, which would pile up otherwise.
     pub(super) fn serve(&self) {
-        while self.consumer.poll(Duration::ZERO).is_some() {}
+        let client = self.client.load_full();
+        while client.poll(Duration::ZERO).is_some() {}
     }
 
     /// Returns how many partitions a topic has, and whether all have a leader.
@@ -52,7 +68,7 @@ impl Queries {
         within: Duration,
     ) -> Result<(u32, bool), LogError> {
         let name = self.settings.topic(topic);
-        let metadata = self.consumer.fetch_metadata(Some(&name), within);
+        let metadata = self.client.load_full().fetch_metadata(Some(&name), within);
         let metadata = metadata.map_err(|error| unavailable(&error))?;
         let found = metadata.topics().iter().find(|it| it.name() == name);
         let partitions = found.map_or(&[][..], |it| it.partitions());
@@ -74,9 +90,10 @@ impl Queries {
         at: Offset,
     ) -> Result<Offsets, LogError> {
         let list = self.list(topic, partitions, at)?;
+        let client = self.client.load_full();
         patiently(|| {
             // Kafka takes the two places for moments before and after all others.
-            let found = self.consumer.offsets_for_times(list.clone(), QUERY_TIMEOUT);
+            let found = client.offsets_for_times(list.clone(), QUERY_TIMEOUT);
             read(&found?)
         })
     }
@@ -87,8 +104,9 @@ impl Queries {
         partitions: impl IntoIterator<Item = u32>,
     ) -> Result<Offsets, LogError> {
         let list = self.list(Topic::Messages, partitions, Offset::Invalid)?;
+        let client = self.client.load_full();
         patiently(|| {
-            let found = self.consumer.committed_offsets(list.clone(), QUERY_TIMEOUT);
+            let found = client.committed_offsets(list.clone(), QUERY_TIMEOUT);
             read(&found?)
         })
     }
@@ -118,6 +136,13 @@ impl Queries {
         }
         Ok(list)
     }
+}
+
+fn connect(settings: &Settings) -> Result<Client, LogError> {
+    let config: ClientConfig = settings.consumer(&settings.group());
+    config
+        .create_with_context(settings.context())
+        .map_err(|error| unavailable(&error))
 }
 
 fn read(list: &TopicPartitionList) -> KafkaResult<Offsets> {

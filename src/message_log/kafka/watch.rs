@@ -25,6 +25,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
 /// be late.
 const FAILURES: u32 = 2;
 
+/// Questions in a row without an answer after which another client asks.
+const FAILURES_OF_A_CLIENT: u32 = 5;
+
 /// How often the lag is counted.
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -71,6 +74,9 @@ impl Watch {
             }
             Err(_) => {
                 self.failures += 1;
+                if self.failures.is_multiple_of(FAILURES_OF_A_CLIENT) {
+                    inner.queries.renew();
+                }
                 was_reachable && self.failures < FAILURES
             }
         };
