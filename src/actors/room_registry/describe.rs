@@ -51,17 +51,20 @@ impl Handler<DescribeSlice> for RoomRegistry {
 
 impl RoomRegistry {
     fn describe(&self) -> SliceState {
-        let identified = self.sessions.values().filter(|it| it.identity.is_some());
+        // Those that have ended are forgotten by the next sweep.
+        let sessions = self.sessions.iter();
+        let live: Vec<_> = sessions.filter(|(_, it)| !it.outbox.is_gone()).collect();
+        let identified = live.iter().filter(|(_, it)| it.identity.is_some());
         let totals = SliceTotals {
-            sockets: self.sessions.len(),
+            sockets: live.len(),
             authenticated: identified.count(),
             rooms: self.rooms.len(),
             draining: self.draining,
         };
         let rooms = self.rooms.iter();
         let rooms = rooms.map(|(room_id, room)| (*room_id, room.addr.clone()));
-        let sockets = self.sessions.iter().map(|(session_id, entry)| SocketState {
-            session_id: *session_id,
+        let sockets = live.iter().map(|&(&session_id, entry)| SocketState {
+            session_id,
             mailbox_depth: entry.addr.depth(),
             waiting_bytes: entry.outbox.waiting_bytes(),
             waiting_ms: entry.outbox.waited_for().as_millis() as u64,
