@@ -352,7 +352,8 @@ impl Outbox {
         self.lock().is_parked = false;
     }
 
-    /// Takes what waits, as one write; `None` once the close frame is out and the peer is gone.
+    /// Takes what waits, as one write: nothing at all, once, where nothing follows and the peer is
+    /// to be told so; `None` once the close frame is out and the peer is gone.
     ///
     /// Asked again, what was taken before has been written.
     pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -364,7 +365,9 @@ impl Outbox {
         if state.closing.is_some_and(|closing| closing.gone) {
             return Poll::Ready(None);
         }
-        state.end_writing();
+        if state.ends_writing() {
+            return Poll::Ready(Some(Bytes::new()));
+        }
         state.park(cx.waker());
         Poll::Pending
     }

@@ -80,6 +80,8 @@ impl Stream for Incoming {
 pub(super) struct Carrier {
     /// What is to be written before the body is asked for more.
     bytes: Bytes,
+    /// Nothing follows, and the peer has yet to be told so.
+    ends: bool,
     body: BoxBody,
     stream: TransportWriter,
     turn: Turn,
@@ -89,6 +91,7 @@ impl Carrier {
     pub(super) fn new(head: Bytes, body: BoxBody, stream: TransportWriter, turn: Turn) -> Self {
         Self {
             bytes: head,
+            ends: false,
             body,
             stream,
             turn,
@@ -115,8 +118,16 @@ impl Future for Carrier {
             if ready!(Pin::new(&mut this.stream).poll_flush(cx)).is_err() {
                 return Poll::Ready(());
             }
+            if this.ends {
+                // TLS ends before TCP does. The peer may have gone already.
+                let _ = ready!(Pin::new(&mut this.stream).poll_shutdown(cx));
+                this.ends = false;
+            }
             match Pin::new(&mut this.body).poll_next(cx) {
-                Poll::Ready(Some(Ok(bytes))) => this.bytes = bytes,
+                Poll::Ready(Some(Ok(bytes))) => {
+                    this.ends = bytes.is_empty();
+                    this.bytes = bytes;
+                }
                 Poll::Ready(Some(Err(_)) | None) => {
                     // TLS says that it ends. A peer that does not even take that is left alone.
                     let _ = Pin::new(&mut this.stream).poll_shutdown(cx);

@@ -1,6 +1,6 @@
 //! What an outbox holds under its lock.
 
-use std::{net::Shutdown, sync::Arc, task::Waker, time::Instant};
+use std::{sync::Arc, task::Waker, time::Instant};
 
 use rustc_hash::FxHashMap;
 
@@ -128,16 +128,12 @@ impl State {
         self.wake();
     }
 
-    /// Tells the peer of a failed connection that nothing follows. It is still read from: closed with
-    /// bytes unread, the connection would be reset, and the peer might not see why.
-    pub(super) fn end_writing(&mut self) {
+    /// Returns, once, whether the peer of a failed connection is to be told that nothing follows. It
+    /// is still read from: closed with bytes unread, the connection would be reset, and the peer
+    /// might not see why.
+    pub(super) fn ends_writing(&mut self) -> bool {
         let fails = self.closing.as_mut().map(|closing| &mut closing.fails);
-        if fails.is_some_and(std::mem::take)
-            && let Some(handle) = &self.handle
-        {
-            // The peer may have gone already.
-            let _ = handle.socket.shutdown(Shutdown::Write);
-        }
+        fails.is_some_and(std::mem::take)
     }
 
     pub(super) fn push_message(&mut self, delivery: &Delivery) {

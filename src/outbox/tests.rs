@@ -1,6 +1,5 @@
 use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    io::Read,
     sync::atomic::AtomicUsize,
     task::{Wake, Waker},
 };
@@ -12,7 +11,7 @@ use crate::{
     clock::Timestamp,
     ids::MessageId,
     message::{MessageType, PersistedMessage},
-    protocol::server::HeartbeatAck,
+    protocol::{server::HeartbeatAck, wire},
 };
 
 fn message(room_id: RoomId, sender_id: UserId, seq: u64, content: &str) -> PersistedMessage {
@@ -157,27 +156,13 @@ fn a_full_socket_that_takes_nothing_is_closed() {
 
 #[test]
 fn who_broke_a_rule_is_told_and_hung_up_on() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let addr = listener.local_addr().expect("an address");
-    let mut peer = TcpStream::connect(addr).expect("a connection");
-    let (mut ours, _) = listener.accept().expect("a connection");
-    let handle = Socket::from(ours.try_clone().expect("a second handle"));
-    let handle = Some(Handle {
-        socket: Arc::new(handle),
-        is_bare: true,
-    });
-    let outbox = Outbox::new(SessionId::random(), handle, Dialect::Json);
+    let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
     outbox.fail(CloseCode::ProtocolError);
     let close = taken(&outbox).expect("a close frame");
-    ours.write_all(&close).expect("it is open");
-    assert_eq!(taken(&outbox), None);
-    let patience = Some(Duration::from_secs(10));
-    peer.set_read_timeout(patience).expect("a limit");
-    let mut read = Vec::new();
-    peer.read_to_end(&mut read).expect("the end");
-    assert_eq!(read, close);
-    peer.write_all(b"more").expect("it is read from");
-    assert_eq!(ours.read(&mut [0; 4]).expect("it is open"), 4);
+    assert_eq!(close, wire::close(CloseCode::ProtocolError));
+    let end = taken(&outbox).expect("the end of what is written");
+    assert!(end.is_empty());
+    assert_eq!(taken(&outbox), None, "it is told once");
 }
 
 fn ack() -> ServerEvent<'static> {

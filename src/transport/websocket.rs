@@ -13,7 +13,12 @@ use std::{
 
 use actix::{Actor, StreamHandler};
 use actix_http::ws::{Message, ProtocolError};
-use actix_web::{Error, HttpRequest, HttpResponse, error::PayloadError, web};
+use actix_web::{
+    Error, HttpRequest, HttpResponse,
+    body::{BodySize, MessageBody},
+    error::PayloadError,
+    web,
+};
 use actix_web_actors::ws::{WebsocketContext, handshake_with_protocols};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -79,7 +84,7 @@ where
     };
     let (actor, outbox) = peer(Frames::new(progress, binary));
     let (_, context) = WebsocketContext::create_with_addr(actor, guarded);
-    Ok(response.streaming(Outgoing { context, outbox }))
+    Ok(response.body(Outgoing { context, outbox }))
 }
 
 // ----------------------------------------------------------------- frames in
@@ -185,13 +190,21 @@ struct Outgoing<S> {
     outbox: Arc<Outbox>,
 }
 
-impl<S> Stream for Outgoing<S>
+/// A chunk of no bytes says that nothing follows, while the peer is still read from.
+impl<S> MessageBody for Outgoing<S>
 where
     S: Stream<Item = Result<Bytes, Error>> + Unpin,
 {
-    type Item = Result<Bytes, Error>;
+    type Error = Error;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
         self.outbox.attend();
         match Pin::new(&mut self.context).poll_next(cx) {
             Poll::Ready(None) => return Poll::Ready(None),

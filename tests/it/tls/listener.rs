@@ -80,6 +80,24 @@ async fn the_server_says_where_it_ends() {
     assert!(heard.ends_with(&close), "it closes with 1000: {heard:?}");
 }
 
+/// Also where it does not wait for an answer to its close frame.
+#[tokio::test]
+async fn a_connection_that_is_failed_ends_in_order() {
+    let identity = Identity::make();
+    let server = start(&identity).await;
+    let ada = server.user("ada").await;
+    let mut stream = connect(&identity.connector(), server.direct_host()).await;
+    let request = upgrade_request(&format!("Authorization: Bearer {}\r\n", ada.token));
+    let unmasked = [first::TEXT, 2, b'{', b'}'];
+    let said = [request.as_bytes(), &unmasked].concat();
+    stream.write_all(&said).await.expect("it is open");
+    let mut heard = Vec::new();
+    let read = within("the end", stream.read_to_end(&mut heard)).await;
+    read.expect("the server ends TLS before it ends the connection");
+    let close = [&[first::CLOSE, 16, 0x03, 0xea][..], b"protocol error"].concat();
+    assert!(heard.ends_with(&close), "it closes with 1002: {heard:?}");
+}
+
 #[tokio::test]
 async fn a_refused_handshake_has_its_body() {
     let server = start(&Identity::make()).await;
