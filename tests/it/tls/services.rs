@@ -119,7 +119,8 @@ async fn kafka_is_told_who_we_are() {
 
 /// Calls `serve`, which does not start; returns its exit status and what it said.
 fn refusal(mut command: Command) -> (i32, String) {
-    let output = command.env("START_TIMEOUT_S", "3").output();
+    // Long enough for the services that are reached, on a busy machine.
+    let output = command.env("START_TIMEOUT_S", "8").output();
     let output = output.expect("the program runs");
     let text = String::from_utf8(output.stderr).expect("UTF-8");
     (output.status.code().expect("it ends by itself"), text)
