@@ -282,6 +282,17 @@ fn mask_url(secret: &str) -> String {
     format!("{}://{MASK}@{host}{port}{}", url.scheme(), url.path())
 }
 
+/// Returns what a server reads that is given these variables.
+#[cfg(test)]
+pub(super) fn of_process(given: &[(&'static str, &str)]) -> Settings {
+    let process = given.iter().map(|(name, value)| (*name, value.into()));
+    let environment = Environment {
+        process: process.collect(),
+        ..Environment::default()
+    };
+    Settings::new(Mode::Serve, HashMap::new(), environment)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

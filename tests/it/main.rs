@@ -27,6 +27,7 @@ mod harness;
 mod health;
 mod history;
 mod http_hostile;
+mod invites;
 mod limits;
 mod logins;
 mod logs;

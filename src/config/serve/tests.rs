@@ -1,7 +1,5 @@
-use std::collections::HashMap;
-
 use super::*;
-use crate::config::{Environment, Mode};
+use crate::config::settings::of_process as settings;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -12,15 +10,6 @@ const LEAST: [(&str, &str); 5] = [
     ("DB_DATABASE", "chat"),
     ("JWT_SECRET", SECRET),
 ];
-
-fn settings(given: &[(&'static str, &str)]) -> Settings {
-    let process = given.iter().map(|(name, value)| (*name, value.into()));
-    let environment = Environment {
-        process: process.collect(),
-        ..Environment::default()
-    };
-    Settings::new(Mode::Serve, HashMap::new(), environment)
-}
 
 fn problems(given: &[(&'static str, &str)], role: Role) -> Vec<String> {
     let error = ServeConfig::load(settings(given), role).expect_err("not valid");

@@ -1,18 +1,7 @@
-use std::collections::HashMap;
-
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::config::{DatabaseConfig, Environment, Mode, RedisConfig};
-
-fn settings(given: &[(&'static str, &str)]) -> Settings {
-    let process = given.iter().map(|(name, value)| (*name, value.into()));
-    let environment = Environment {
-        process: process.collect(),
-        ..Environment::default()
-    };
-    Settings::new(Mode::Serve, HashMap::new(), environment)
-}
+use crate::config::{DatabaseConfig, RedisConfig, settings::of_process as settings};
 
 /// Reads one part of the configuration; returns its problems.
 fn problems<T>(

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -309,6 +310,15 @@ impl TestServer {
     /// Registers and logs in a user of this name.
     pub async fn user(&self, name: &str) -> TestUser {
         TestUser::register(self, name).await
+    }
+
+    /// Registers and logs in users of these names.
+    pub async fn users<const N: usize>(&self, names: [&str; N]) -> [TestUser; N] {
+        let users = join_all(names.map(|name| self.user(name))).await;
+        let Ok(users) = users.try_into() else {
+            unreachable!("there are as many as names");
+        };
+        users
     }
 
     /// Returns what the server stands on, for another beside it.
