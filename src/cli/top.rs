@@ -29,6 +29,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Most bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
+/// Below the tables while nothing is wrong.
+const FOOTER: &str = "q ends it";
+
 #[derive(Debug, Args)]
 pub(super) struct TopArgs {
     /// Print one table and end, as it does where standard output is no terminal
@@ -83,8 +86,9 @@ async fn watch(url: &str, first: Snapshot) -> Result<(), Failure> {
     let mut screen = Screen::open().map_err(anyhow::Error::new)?;
     let (mut last, mut taken) = (first, Instant::now());
     let mut text = render(&last, None);
+    let mut footer = FOOTER.to_owned();
     loop {
-        let shown = screen.show(&format!("{text}\nq ends it"));
+        let shown = screen.show(&text, &footer);
         shown.map_err(anyhow::Error::new)?;
         let wish = screen.wait(INTERVAL).map_err(anyhow::Error::new)?;
         if wish == Wish::End {
@@ -95,8 +99,9 @@ async fn watch(url: &str, first: Snapshot) -> Result<(), Failure> {
                 let now = Instant::now();
                 text = render(&snapshot, Some((&last, now.duration_since(taken))));
                 (last, taken) = (snapshot, now);
+                FOOTER.clone_into(&mut footer);
             }
-            Err(error) => text = format!("{}\n\n{error}\n", render(&last, None).trim_end()),
+            Err(error) => footer = format!("{FOOTER}; {error}"),
         }
     }
 }

@@ -36,10 +36,11 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Replaces what is shown; what does not fit is cut.
-    pub(super) fn show(&mut self, text: &str) -> io::Result<()> {
+    /// Replaces what is shown; what does not fit is cut, but the footer stays.
+    pub(super) fn show(&mut self, text: &str, footer: &str) -> io::Result<()> {
         let (width, height) = size()?;
-        let rows = text.lines().take(height.into());
+        let rows = text.lines().take(height.saturating_sub(2).into());
+        let rows = rows.chain(["", footer]);
         queue!(self.0, MoveTo(0, 0))?;
         for (row, line) in (0_u16..).zip(rows) {
             let line: String = escaped(line).to_string();
