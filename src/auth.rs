@@ -1,6 +1,7 @@
 //! Who is calling: tokens, passwords, and which of them still count.
 
 mod failures;
+mod hs256;
 mod passwords;
 mod tokens;
 

@@ -1,4 +1,4 @@
-//! A build with TLS: rustls, with aws-lc for its cryptography, which signs tokens already.
+//! A build with TLS: rustls, with aws-lc for its cryptography.
 
 use std::{fmt, fs, io, path::Path, sync::Arc};
 
