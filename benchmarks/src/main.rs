@@ -66,13 +66,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(args: &Args) -> anyhow::Result<()> {
-    let plan = Plan {
-        roomcast: roomcast()?,
-        rounds: args
-            .rounds
-            .unwrap_or(if args.quick { QUICK_ROUNDS } else { ROUNDS }),
-        is_quick: args.quick,
-    };
+    let usual = if args.quick { QUICK_ROUNDS } else { ROUNDS };
+    let plan = Plan::new(roomcast()?, args.rounds.unwrap_or(usual), args.quick);
     let known = |row: &u8| ROWS.iter().any(|(rows, _)| rows.contains(row));
     ensure!(args.rows.iter().all(known), "there is no such row");
     println!("{}", table::HEAD);

@@ -10,12 +10,11 @@ mod stalled;
 mod standalone;
 mod storm;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::OnceLock};
 
-use crate::table::Line;
+use crate::{services::Services, table::Line};
 
 /// How a run is made.
-#[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// The program that is measured.
     pub(crate) roomcast: PathBuf,
@@ -23,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// A fraction of the usual load.
     pub(crate) is_quick: bool,
+    /// Started by the first row that needs them, for all.
+    services: OnceLock<Services>,
 }
 
 /// A row's measurement: it prints nothing, and says what it found.
@@ -45,6 +46,24 @@ pub(crate) const ROWS: &[(&[u8], Measure)] = &[
 ];
 
 impl Plan {
+    pub(crate) fn new(roomcast: PathBuf, rounds: usize, is_quick: bool) -> Self {
+        Self {
+            roomcast,
+            rounds,
+            is_quick,
+            services: OnceLock::new(),
+        }
+    }
+
+    /// Returns the services of the run, each round of which has its ground to itself.
+    pub(crate) fn services(&self) -> anyhow::Result<&Services> {
+        if let Some(services) = self.services.get() {
+            return Ok(services);
+        }
+        let services = Services::up()?;
+        Ok(self.services.get_or_init(|| services))
+    }
+
     /// Scales a load down for a quick run.
     pub(crate) fn scaled(&self, load: usize) -> usize {
         match self.is_quick {

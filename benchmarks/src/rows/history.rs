@@ -12,7 +12,6 @@ use crate::{
     open_loop::{histogram, ms},
     rest::Rest,
     server::Server,
-    services::Services,
     table::{Goal, Line, Preset},
     world::{Cast, World},
 };
@@ -35,7 +34,7 @@ struct Times {
 }
 
 pub(super) fn measure(plan: &Plan) -> anyhow::Result<Vec<Line>> {
-    let services = Services::up()?;
+    let services = plan.services()?;
     let ground = services.ground()?;
     let server = Server::on_services(&plan.roomcast, "gateway", &ground.env)?;
     let cast = Cast {

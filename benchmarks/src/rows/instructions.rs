@@ -29,10 +29,7 @@ pub(super) fn measure(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let stage = Stage::set(&plan.roomcast, &cast(1))?;
     let [mut floor, mut found] = [(); 2].map(|()| Figures::new(Unit::Instructions));
     // They are the same in every round, but for what depends on time.
-    let once = Plan {
-        rounds: 1,
-        ..plan.clone()
-    };
+    let once = Plan::new(plan.roomcast.clone(), 1, plan.is_quick);
     once.rounds("instructions", || {
         let [short, long] = [of_floor(SHORT)?, of_floor(LONG)?];
         floor.push(per_delivery(short, long));

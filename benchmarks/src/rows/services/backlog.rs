@@ -15,7 +15,7 @@ use crate::{
     },
     rows::Plan,
     server::Server,
-    services::{Ground, Services},
+    services::Ground,
     table::{Goal, Line, Preset},
     world::{Cast, World},
 };
@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn measure(plan: &Plan) -> anyhow::Result<Vec<Line>> {
-    let services = Services::up()?;
+    let services = plan.services()?;
     let [mut hundreds, mut bare, mut found] = [(); 3].map(|()| Figures::new(Unit::PerSecond));
     plan.rounds("backlog", || {
         let ground = services.ground()?;

@@ -15,7 +15,7 @@ use crate::{
     open_loop::{self, Exchange, Wire, ms},
     rows::Plan,
     server::Server,
-    services::{Ground, Services},
+    services::Ground,
     table::{Goal, Line, Preset},
     world::{Cast, World},
 };
@@ -129,7 +129,7 @@ fn rounds(
     };
     let seconds = samples.div_ceil(plan.rounds).div_ceil(per_s as usize);
     let duration = Duration::from_secs(seconds as u64);
-    let services = Services::up()?;
+    let services = plan.services()?;
     let (mut bare, mut found) = (Latency::new()?, Latency::new()?);
     plan.rounds(what, || {
         let ground = services.ground()?;

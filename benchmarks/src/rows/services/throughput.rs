@@ -14,7 +14,7 @@ use crate::{
     process,
     rows::{Plan, standalone::bench},
     server::Server,
-    services::{Ground, Services},
+    services::Ground,
     table::{Goal, Line, Preset},
 };
 
@@ -42,7 +42,7 @@ struct Sample {
 }
 
 pub(crate) fn measure(plan: &Plan) -> anyhow::Result<Vec<Line>> {
-    let services = Services::up()?;
+    let services = plan.services()?;
     let [mut bare_rate, mut rate, mut one, mut some] =
         [(); 4].map(|()| Figures::new(Unit::PerSecond));
     let [mut bare_cpu, mut gateway_cpu, mut all_cpu] =
