@@ -340,7 +340,8 @@ async fn start_gateway(
     let (store, drain) = (base.store.clone(), base.drain.clone());
     let installation = store.installation().await?;
     let tokens = Tokens::new(&backends.secret, &config.tokens);
-    let passwords = Passwords::new(config.tokens.bcrypt_cost);
+    let passwords =
+        Passwords::new(config.tokens.bcrypt_cost).context("nowhere to hash passwords")?;
     let auth = Authenticator::new(tokens.clone(), store.clone());
     auth.load(Timestamp::now())
         .await

@@ -1,9 +1,14 @@
 //! Passwords: bcrypt, on a bounded pool, so that a flood of logins leaves the chat alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use actix_web::rt::task::spawn_blocking;
-use tokio::{sync::Semaphore, time::timeout};
+use rustix::process::setpriority_process;
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::Semaphore,
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::error::ApiError;
 
@@ -16,24 +21,32 @@ const MAX_WAITING: usize = 256;
 /// How long somebody waits for a turn.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
+/// The niceness of who hashes: where others want the processor, it gets a tenth of what they do.
+const NICENESS: i32 = 10;
+
 /// Hashes and verifies passwords, at most half the machine's cores at a time.
 #[derive(Debug, Clone)]
 pub struct Passwords {
     cost: u32,
+    threads: Arc<Threads>,
     turns: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
 impl Passwords {
     /// Makes a pool that hashes at `cost`.
-    #[must_use]
-    pub fn new(cost: u32) -> Self {
+    ///
+    /// # Errors
+    /// When the system has no place for another runtime.
+    pub fn new(cost: u32) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
+        let at_once = (cores / 2).max(1);
+        Ok(Self {
             cost,
-            turns: Arc::new(Semaphore::new((cores / 2).max(1))),
+            threads: Arc::new(Threads::new(at_once)?),
+            turns: Arc::new(Semaphore::new(at_once)),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
-        }
+        })
     }
 
     /// Hashes a password of at most [`MAX_PASSWORD_BYTES`].
@@ -80,7 +93,7 @@ impl Passwords {
         let _place = self.waiting.try_acquire().map_err(|_| too_many())?;
         let turn = timeout(MAX_WAIT, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.map_err(|_| too_many())?.map_err(|_| too_many())?;
-        let done = spawn_blocking(move || {
+        let done = self.threads.run(move || {
             // Held until the work ends, also when the caller has gone.
             let _turn = turn;
             work()
@@ -89,13 +102,56 @@ impl Passwords {
     }
 }
 
+/// Threads of their own, which leave the processor to whoever else wants it.
+#[derive(Debug)]
+struct Threads {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl Threads {
+    fn new(most: usize) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(most)
+            .thread_name("passwords")
+            .on_thread_start(be_nice)
+            .build()?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
+    }
+
+    fn run<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+        self.handle.spawn_blocking(work)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Nobody waits for what is under way.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Of the calling thread alone.
+fn be_nice() {
+    if let Err(error) = setpriority_process(None, NICENESS) {
+        log::debug!(error:%; "passwords are hashed at the usual priority");
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use rustix::process::getpriority_process;
+
     use super::*;
 
     #[actix_web::test]
     async fn only_the_password_itself_is_right() {
-        let passwords = Passwords::new(4);
+        let passwords = Passwords::new(4).expect("a runtime");
         let longest = "x".repeat(MAX_PASSWORD_BYTES);
         let hash = passwords.hash(longest.clone()).await.expect("room");
         let check = async |password: String, expected: bool| {
@@ -112,8 +168,16 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn others_go_before_who_hashes() {
+        let threads = Threads::new(1).expect("a runtime");
+        let niceness = threads.run(|| getpriority_process(None)).await;
+        assert_eq!(niceness.expect("it ends"), Ok(NICENESS));
+        assert_ne!(getpriority_process(None), Ok(NICENESS));
+    }
+
+    #[actix_web::test]
     async fn nobody_costs_as_much_as_somebody_and_is_wrong() {
-        let passwords = Passwords::new(4);
+        let passwords = Passwords::new(4).expect("a runtime");
         assert_eq!(passwords.verify_nobody("password".into()).await, Ok(false));
         let parsed: Result<bcrypt::HashParts, _> =
             "$2b$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".parse();
