@@ -30,6 +30,9 @@ const USERS: usize = 2_000;
 const HEARTBEATS_PER_S: u32 = 2_000;
 const QUIET: Duration = Duration::from_secs(2);
 
+/// How long those who came stay at least: all hang up at once, which is another load.
+const STAY: Duration = Duration::from_millis(200);
+
 struct Storm {
     per_s: f64,
     cpu_micros: f64,
@@ -96,7 +99,7 @@ pub(super) fn measure(plan: &Plan) -> anyhow::Result<Vec<Line>> {
 
 fn of_floor() -> anyhow::Result<Storm> {
     let floor = Listening::broadcaster(Core::Server)?;
-    storm(floor.addr, floor.pid(), vec![Seat::Floor; CONNECTS])
+    storm(floor.addr, floor.pid(), vec![Seat::Floor; CONNECTS], || {})
 }
 
 fn of_roomcast(
@@ -128,8 +131,10 @@ fn of_roomcast(
     let (found, during) = thread::scope(|scope| {
         let beating =
             scope.spawn(|| wire.exchange("", Exchange::Heartbeat, HEARTBEATS_PER_S, &stop));
-        let found = storm(server.addr, server.pid(), seats);
-        stop.store(true, Ordering::Relaxed);
+        let end = || stop.store(true, Ordering::Relaxed);
+        let found = storm(server.addr, server.pid(), seats, end);
+        // A round that failed has not come so far.
+        end();
         let during = beating.join().map_err(|_| anyhow!("a thread panicked"))?;
         anyhow::Ok((found?, during?))
     })?;
@@ -138,13 +143,21 @@ fn of_roomcast(
     Ok(found)
 }
 
-fn storm(addr: SocketAddr, pid: u32, seats: Vec<Seat>) -> anyhow::Result<Storm> {
+/// Has all connect; calls `end` while they are still there.
+fn storm(
+    addr: SocketAddr,
+    pid: u32,
+    seats: Vec<Seat>,
+    end: impl FnOnce(),
+) -> anyhow::Result<Storm> {
     let connects = seats.len() as f64;
     crowd::run(async {
         let (began, before) = (Instant::now(), process::cpu(pid)?);
         let crowd = Crowd::connect(addr, seats, AT_ONCE).await?;
         let took = began.elapsed();
         let used = process::cpu(pid)?.saturating_sub(before);
+        end();
+        tokio::time::sleep(STAY).await;
         crowd.check()?;
         Ok(Storm {
             per_s: connects / took.as_secs_f64(),
