@@ -23,18 +23,18 @@ pub trait Counted: Actor {
     const KIND: ActorKind;
 }
 
-/// The address of an actor, and how many messages wait for it.
-pub struct Mailbox<A: Actor> {
+/// The address of an actor, and how many messages wait for it. Clones share it: actix makes two
+/// allocations for each clone of an address, and each has a place of its own in a full mailbox.
+pub struct Mailbox<A: Actor>(Arc<Shared<A>>);
+
+struct Shared<A: Actor> {
     addr: Addr<A>,
     depth: Arc<AtomicUsize>,
 }
 
 impl<A: Actor> Clone for Mailbox<A> {
     fn clone(&self) -> Self {
-        Self {
-            addr: self.addr.clone(),
-            depth: Arc::clone(&self.depth),
-        }
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -50,13 +50,13 @@ impl<A: Actor> Mailbox<A> {
     /// Returns how many messages wait in it, of those that were sent by it and its clones.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.depth.load(Ordering::Relaxed)
+        self.0.depth.load(Ordering::Relaxed)
     }
 
     /// Returns whether the actor lives.
     #[must_use]
     pub fn connected(&self) -> bool {
-        self.addr.connected()
+        self.0.addr.connected()
     }
 }
 
@@ -64,10 +64,10 @@ impl<A: Counted> Mailbox<A> {
     /// Begins to count the messages of an actor.
     #[must_use]
     pub fn new(addr: Addr<A>) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             addr,
             depth: Arc::default(),
-        }
+        }))
     }
 
     /// Asks: waits for room in the mailbox, and for the answer.
@@ -78,7 +78,7 @@ impl<A: Counted> Mailbox<A> {
         A: Handler<Posted<M>>,
         A::Context: ToEnvelope<A, Posted<M>>,
     {
-        self.addr.send(self.post(message))
+        self.0.addr.send(self.post(message))
     }
 
     /// Tells, if there is room in the mailbox.
@@ -92,7 +92,7 @@ impl<A: Counted> Mailbox<A> {
         A: Handler<Posted<M>>,
         A::Context: ToEnvelope<A, Posted<M>>,
     {
-        let sent = self.addr.try_send(self.post(message));
+        let sent = self.0.addr.try_send(self.post(message));
         sent.map_err(|error| match error {
             SendError::Full(_) => Undelivered::Full,
             SendError::Closed(_) => Undelivered::Closed,
@@ -101,12 +101,12 @@ impl<A: Counted> Mailbox<A> {
 
     fn post<M>(&self, message: M) -> Posted<M> {
         metrics::get().actor(A::KIND).queued();
-        self.depth.fetch_add(1, Ordering::Relaxed);
+        self.0.depth.fetch_add(1, Ordering::Relaxed);
         Posted {
             message,
             waiting: Waiting {
                 kind: A::KIND,
-                depth: Arc::clone(&self.depth),
+                depth: Arc::clone(&self.0.depth),
                 is_handled: false,
             },
         }
