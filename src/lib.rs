@@ -31,6 +31,7 @@ pub mod protocol;
 #[cfg(test)]
 mod real_service;
 pub mod server;
+mod small_map;
 pub mod specifications;
 pub mod store;
 pub mod tls;

@@ -245,7 +245,7 @@ impl Outbox {
     pub fn deliver(self: &Arc<Self>, delivery: &Delivery) -> bool {
         let mut state = self.change();
         let room_id = delivery.room_id();
-        let Some(position) = state.positions.get(&room_id).copied() else {
+        let Some(position) = state.positions.get(room_id).copied() else {
             return true;
         };
         if delivery.seq() <= position {
@@ -294,20 +294,21 @@ impl Outbox {
     /// Takes no more messages of a room.
     pub fn end_room(&self, room_id: RoomId) {
         let mut state = self.lock();
-        state.positions.remove(&room_id);
+        state.positions.remove(room_id);
         state.repeats.retain(|repeat| repeat.room_id() != room_id);
     }
 
     /// Returns the last seq queued of a joined room.
     #[must_use]
     pub fn position(&self, room_id: RoomId) -> Option<Seq> {
-        self.lock().positions.get(&room_id).copied()
+        self.lock().positions.get(room_id).copied()
     }
 
     /// Returns the joined rooms.
     #[must_use]
     pub fn rooms(&self) -> Vec<RoomId> {
-        self.lock().positions.keys().copied().collect()
+        let state = self.lock();
+        state.positions.iter().map(|(room_id, _)| room_id).collect()
     }
 
     // ------------------------------------------------------- acknowledgements
@@ -352,14 +353,24 @@ impl Outbox {
         self.lock().is_parked = false;
     }
 
+    /// Takes what waits, as one write.
+    pub fn take(&self) -> Option<Bytes> {
+        self.take_from(&mut self.lock())
+    }
+
+    fn take_from(&self, state: &mut State) -> Option<Bytes> {
+        let bytes = state.queue.take()?;
+        self.tell_drained(state);
+        Some(bytes)
+    }
+
     /// Takes what waits, as one write: nothing at all, once, where nothing follows and the peer is
     /// to be told so; `None` once the close frame is out and the peer is gone.
     ///
     /// Asked again, what was taken before has been written.
     pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.lock();
-        if let Some(bytes) = state.queue.take() {
-            self.tell_drained(&mut state);
+        if let Some(bytes) = self.take_from(&mut state) {
             return Poll::Ready(Some(bytes));
         }
         if state.closing.is_some_and(|closing| closing.gone) {

@@ -88,7 +88,6 @@ pub struct RoomActor {
 }
 
 struct Attached {
-    session_id: SessionId,
     user_id: UserId,
     generation: u64,
     outbox: Arc<Outbox>,
@@ -280,8 +279,7 @@ impl Handler<Detach> for RoomActor {
     type Result = ();
 
     fn handle(&mut self, Detach(session_id): Detach, _: &mut Context<Self>) {
-        self.attached
-            .retain(|attached| attached.session_id != session_id);
+        self.detach(session_id);
     }
 }
 
@@ -316,7 +314,7 @@ impl Handler<ApplyRoomEvent> for RoomActor {
                     last_read_message_id: Some(*last_read_message_id),
                 };
                 self.push_where(ServerEvent::ReadUpdated(updated), |attached| {
-                    Some(attached.session_id) != *except
+                    Some(attached.outbox.session_id) != *except
                 });
             }
             Event::LoginRevoked { .. }
@@ -492,17 +490,19 @@ impl RoomActor {
     }
 
     fn attach(&mut self, outbox: Arc<Outbox>, user_id: UserId, generation: u64) {
-        let session_id = outbox.session_id;
-        self.attached
-            .retain(|attached| attached.session_id != session_id);
+        self.detach(outbox.session_id);
         self.idle = false;
         self.attached.push(Attached {
-            session_id,
             user_id,
             generation,
             outbox,
             behind: false,
         });
+    }
+
+    fn detach(&mut self, session_id: SessionId) {
+        self.attached
+            .retain(|attached| attached.outbox.session_id != session_id);
     }
 
     fn has_departed(&self, user_id: UserId, generation: u64) -> bool {

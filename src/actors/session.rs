@@ -21,7 +21,6 @@ use std::sync::Arc;
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, Message, WrapFuture};
 use actix_web::web::Data;
 use fail::fail_point;
-use rustc_hash::FxHashMap;
 
 use self::{
     faults::Faults,
@@ -48,6 +47,7 @@ use crate::{
             ErrorFrame, HeartbeatAck, MessageFailed, ReadUpdated, Ready, ReadyLimits, ServerEvent,
         },
     },
+    small_map::SmallMap,
     trace::Trace,
     transport::websocket::Connection,
 };
@@ -74,7 +74,7 @@ pub struct SessionActor {
     permit: Option<SocketPermit>,
     limits: SocketLimits,
     faults: Faults,
-    rooms: FxHashMap<RoomId, RoomSlot>,
+    rooms: SmallMap<RoomId, RoomSlot>,
     turns: RoomTurns,
     sends: SendQueue,
     /// Of the handshake; what the socket sends is of it.
@@ -102,7 +102,7 @@ impl SessionActor {
             permit: None,
             limits,
             faults: Faults::default(),
-            rooms: FxHashMap::default(),
+            rooms: SmallMap::default(),
             turns: RoomTurns::default(),
             sends: SendQueue::default(),
             trace: None,

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, task::Waker, time::Instant};
 
-use rustc_hash::FxHashMap;
-
 use super::{Handle, queue::Queue, unacknowledged::Unacknowledged};
 use crate::{
     fanout::{Delivery, SharedDelivery},
@@ -17,6 +15,7 @@ use crate::{
         server::{Frame, MessageAccepted, ServerEvent},
         wire,
     },
+    small_map::SmallMap,
 };
 
 /// Repeats that wait for their message; it is close behind, so that more are hardly ever there.
@@ -42,7 +41,7 @@ pub(super) struct State {
     pub(super) awaits_drain: bool,
     pub(super) closing: Option<Closing>,
     /// The last seq queued, for each joined room.
-    pub(super) positions: FxHashMap<RoomId, Seq>,
+    pub(super) positions: SmallMap<RoomId, Seq>,
     /// Rooms of which a message found no room here: they go on from the position, by the store.
     pub(super) behind: Vec<RoomId>,
     /// Repeats whose message has yet to be queued for the first time.
@@ -145,7 +144,7 @@ impl State {
 
     /// Keeps a repeat of a joined room until it is due, which it may be now.
     pub(super) fn repeat(&mut self, room_id: RoomId, delivery: &SharedDelivery) {
-        if self.positions.contains_key(&room_id) && self.repeats.len() < MAX_REPEATS {
+        if self.positions.get(room_id).is_some() && self.repeats.len() < MAX_REPEATS {
             self.repeats.push(Arc::clone(delivery));
             self.answer_repeats(room_id);
         }
@@ -156,7 +155,7 @@ impl State {
         if self.repeats.is_empty() {
             return;
         }
-        let Some(position) = self.positions.get(&room_id).copied() else {
+        let Some(position) = self.positions.get(room_id).copied() else {
             return;
         };
         let is_due =
@@ -229,7 +228,7 @@ impl State {
         self.waker = None;
         self.handle = None;
         self.queue = Queue::default();
-        self.positions = FxHashMap::default();
+        self.positions = SmallMap::default();
         self.behind = Vec::new();
         self.repeats = Vec::new();
     }

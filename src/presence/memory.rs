@@ -1,15 +1,18 @@
 //! Presence of a single process, in its memory.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
+use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use super::{ALIVE, Heartbeat, Life, SIGNAL_CAPACITY, Signal};
-use crate::ids::{SessionId, UserId};
+use crate::{
+    ids::{SessionId, UserId},
+    small_map::SmallMap,
+};
 
 /// A handle to the process's presence.
 #[derive(Debug, Clone, Default)]
@@ -17,18 +20,19 @@ pub struct MemoryPresence(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    users: HashMap<UserId, Sockets>,
+    users: FxHashMap<UserId, Sockets>,
     subscriber: Option<mpsc::Sender<Signal>>,
 }
 
 /// The deadlines of a user's sockets.
 #[derive(Debug, Default)]
-struct Sockets(HashMap<SessionId, Instant>);
+struct Sockets(SmallMap<SessionId, Instant>);
 
 impl Sockets {
     /// Returns when the last live socket runs out.
     fn latest(&self, now: Instant) -> Option<Instant> {
-        self.0.values().copied().filter(|at| *at > now).max()
+        let deadlines = self.0.iter().map(|(_, at)| *at);
+        deadlines.filter(|at| *at > now).max()
     }
 }
 
@@ -63,7 +67,7 @@ impl MemoryPresence {
             let Some(known) = state.users.get_mut(user_id) else {
                 continue;
             };
-            let was_there = known.0.remove(session_id).is_some();
+            let was_there = known.0.remove(*session_id).is_some();
             if was_there && known.latest(now).is_none() {
                 state.users.remove(user_id);
                 last.push(*user_id);

@@ -3,13 +3,17 @@
 //! What this gateway's own users have joined is kept apart from what was heard of everybody, so
 //! that a signal that got lost is noticed and repeated.
 
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     ids::{RoomId, SessionId, UserId},
     presence::{ALIVE, Heartbeat, Life, Present},
+    small_map::SmallMap,
 };
 
 /// How long nothing may be known of somebody who was online: longer than two touches of a
@@ -21,27 +25,49 @@ const ABSENT_RETRY: Duration = Duration::from_secs(5);
 
 /// Who is online, as far as this gateway knows.
 #[derive(Debug, Default)]
-pub(super) struct Roster {
-    /// Users of any gateway whom rooms were told of.
-    announced: FxHashMap<UserId, Announced>,
-    /// Users with a socket on this gateway.
-    here: FxHashMap<UserId, Here>,
+pub(super) struct Roster(FxHashMap<UserId, Known>);
+
+/// A user: somebody with a socket on this gateway, whom rooms were told of, or both.
+#[derive(Debug, Default)]
+struct Known {
+    /// Whether the user has a socket on this gateway, or has just joined by one.
+    is_here: bool,
+    /// When each socket was last heard of.
+    sockets: SmallMap<SessionId, Instant>,
+    rooms: SmallMap<RoomId, Marks>,
+    /// Set for users of any gateway whom rooms were told of.
+    announced: Option<Announced>,
+}
+
+/// What is known of a user in a room.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    /// A socket on this gateway has joined it.
+    joined: bool,
+    /// It was told of the user.
+    told: bool,
 }
 
 #[derive(Debug)]
 struct Announced {
-    rooms: FxHashSet<RoomId>,
     /// When its sockets may have run out.
     ask_at: Instant,
     absent_since: Option<Instant>,
 }
 
-#[derive(Debug, Default)]
-struct Here {
-    /// When each socket was last heard of.
-    sockets: FxHashMap<SessionId, Instant>,
-    /// The rooms that they have joined.
-    rooms: FxHashSet<RoomId>,
+impl Known {
+    fn leave(&mut self) {
+        self.is_here = false;
+        self.sockets = SmallMap::default();
+        self.rooms.retain(|_, marks| {
+            marks.joined = false;
+            marks.told
+        });
+    }
+
+    fn is_of_use(&self) -> bool {
+        self.is_here || self.announced.is_some()
+    }
 }
 
 /// What is to be done about a user whose sockets were asked for.
@@ -57,70 +83,91 @@ pub(super) enum Judgement {
 impl Roster {
     /// Returns how many users are here, and how many rooms were told of.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.here.len(), self.announced.len())
+        let here = self.0.values().filter(|user| user.is_here);
+        let announced = self.0.values().filter(|user| user.announced.is_some());
+        (here.count(), announced.count())
     }
 
     // ------------------------------------------------- this gateway's users
 
+    fn here(&mut self, user_id: UserId) -> &mut Known {
+        let user = self.0.entry(user_id).or_default();
+        user.is_here = true;
+        user
+    }
+
     /// Notes that a socket lives.
     pub(super) fn heard(&mut self, socket: &Heartbeat, now: Instant) {
         let heard_at = now.checked_sub(socket.silent_for).unwrap_or(now);
-        let here = self.here.entry(socket.user_id).or_default();
+        let here = self.here(socket.user_id);
         here.sockets.insert(socket.session_id, heard_at);
     }
 
     /// Notes that a socket has closed.
     pub(super) fn gone(&mut self, user_id: UserId, session_id: SessionId) {
-        if let Some(here) = self.here.get_mut(&user_id) {
-            here.sockets.remove(&session_id);
-            if here.sockets.is_empty() {
-                self.here.remove(&user_id);
-            }
+        let Some(user) = self.0.get_mut(&user_id) else {
+            return;
+        };
+        user.sockets.remove(session_id);
+        if user.is_here && user.sockets.is_empty() {
+            user.leave();
+        }
+        if !user.is_of_use() {
+            self.0.remove(&user_id);
         }
     }
 
     /// Forgets sockets whose end was missed.
     pub(super) fn prune(&mut self, now: Instant) {
-        self.here.retain(|_, here| {
-            here.sockets
+        self.0.retain(|_, user| {
+            user.sockets
                 .retain(|_, heard_at| now.duration_since(*heard_at) < ALIVE);
-            !here.sockets.is_empty()
+            if user.is_here && user.sockets.is_empty() {
+                user.leave();
+            }
+            user.is_of_use()
         });
     }
 
     /// Notes that a socket of this gateway has joined a room; returns whether that is news.
     pub(super) fn joined(&mut self, present: Present) -> bool {
-        let here = self.here.entry(present.user_id).or_default();
-        here.rooms.insert(present.room_id);
-        !self.is_announced(present)
+        let here = self.here(present.user_id);
+        let marks = here.rooms.get_or_default(present.room_id);
+        marks.joined = true;
+        !marks.told
     }
 
     pub(super) fn is_here(&self, user_id: UserId) -> bool {
-        self.here.contains_key(&user_id)
+        self.0.get(&user_id).is_some_and(|user| user.is_here)
     }
 
-    /// Returns all that this gateway says about its users, to be said again.
-    pub(super) fn present(&self) -> impl Iterator<Item = Present> {
-        self.here.iter().flat_map(|(user_id, here)| {
-            here.rooms.iter().map(|room_id| Present {
-                room_id: *room_id,
-                user_id: *user_id,
+    /// Returns where this gateway's users are, by what is known of them there.
+    fn marks(&self) -> impl Iterator<Item = (Present, Marks)> {
+        self.0.iter().flat_map(|(user_id, user)| {
+            let joined = user.rooms.iter().filter(|(_, marks)| marks.joined);
+            joined.map(|(room_id, marks)| {
+                let user_id = *user_id;
+                (Present { room_id, user_id }, *marks)
             })
         })
     }
 
+    /// Returns all that this gateway says about its users, to be said again.
+    pub(super) fn present(&self) -> impl Iterator<Item = Present> {
+        self.marks().map(|(present, _)| present)
+    }
+
     /// Returns what this gateway has said and not heard.
     pub(super) fn unheard(&self) -> Vec<Present> {
-        let present = self.present();
-        present.filter(|one| !self.is_announced(*one)).collect()
+        let unheard = self.marks().filter(|(_, marks)| !marks.told);
+        unheard.map(|(present, _)| present).collect()
     }
 
     /// Returns the sockets of this gateway, to be touched again.
     pub(super) fn heartbeats(&self, now: Instant) -> Vec<Heartbeat> {
-        let sockets = self.here.iter().flat_map(|(user_id, here)| {
-            here.sockets
-                .iter()
-                .map(|(session_id, heard_at)| (*user_id, *session_id, *heard_at))
+        let sockets = self.0.iter().flat_map(|(user_id, user)| {
+            let sockets = user.sockets.iter();
+            sockets.map(|(session_id, heard_at)| (*user_id, session_id, *heard_at))
         });
         let heartbeat = |(user_id, session_id, heard_at)| Heartbeat {
             user_id,
@@ -132,57 +179,69 @@ impl Roster {
 
     // --------------------------------------------------- everybody's users
 
-    fn is_announced(&self, present: Present) -> bool {
-        let announced = self.announced.get(&present.user_id);
-        announced.is_some_and(|user| user.rooms.contains(&present.room_id))
-    }
-
     /// Notes that a room is told of a user; returns whether that is news.
     pub(super) fn online(&mut self, present: Present, now: Instant) -> bool {
-        let user = self.announced.entry(present.user_id);
-        let user = user.or_insert_with(|| Announced {
-            rooms: FxHashSet::default(),
+        let user = self.0.entry(present.user_id).or_default();
+        user.announced.get_or_insert(Announced {
             ask_at: now,
             absent_since: None,
         });
-        user.rooms.insert(present.room_id)
+        let marks = user.rooms.get_or_default(present.room_id);
+        !mem::replace(&mut marks.told, true)
     }
 
     /// Returns the rooms that were told of a user.
     pub(super) fn rooms_of(&self, user_id: UserId) -> Vec<RoomId> {
-        let announced = self.announced.get(&user_id).into_iter();
-        announced.flat_map(|user| &user.rooms).copied().collect()
+        let rooms = self
+            .0
+            .get(&user_id)
+            .into_iter()
+            .flat_map(|user| user.rooms.iter());
+        let told = rooms.filter(|(_, marks)| marks.told);
+        told.map(|(room_id, _)| room_id).collect()
     }
 
     /// Forgets a user who has gone; returns the rooms to tell, those that another gateway knows
     /// among them.
     pub(super) fn offline(&mut self, user_id: UserId, rooms: Vec<RoomId>) -> FxHashSet<RoomId> {
-        let announced = self.announced.remove(&user_id);
-        let mut told = announced.map(|user| user.rooms).unwrap_or_default();
-        told.extend(rooms);
+        let mut told = FxHashSet::from_iter(rooms);
+        let Some(user) = self.0.get_mut(&user_id) else {
+            return told;
+        };
+        user.announced = None;
+        user.rooms.retain(|room_id, marks| {
+            if mem::take(&mut marks.told) {
+                told.insert(room_id);
+            }
+            marks.joined
+        });
+        if !user.is_of_use() {
+            self.0.remove(&user_id);
+        }
         told
     }
 
     /// Forgets that a room was told of a user, who has left it.
     pub(super) fn forget_member(&mut self, present: Present) {
-        if let Some(user) = self.announced.get_mut(&present.user_id) {
-            user.rooms.remove(&present.room_id);
-        }
-        if let Some(here) = self.here.get_mut(&present.user_id) {
-            here.rooms.remove(&present.room_id);
+        if let Some(user) = self.0.get_mut(&present.user_id) {
+            user.rooms.remove(present.room_id);
         }
     }
 
     /// Returns the users of other gateways whose sockets may have run out.
     pub(super) fn due(&self, now: Instant) -> Vec<UserId> {
-        let due = self.announced.iter().filter(|(_, user)| user.ask_at <= now);
-        let due = due.map(|(user_id, _)| *user_id);
-        due.filter(|user_id| !self.is_here(*user_id)).collect()
+        let is_due = |user: &Known| {
+            let announced = user.announced.as_ref();
+            !user.is_here && announced.is_some_and(|user| user.ask_at <= now)
+        };
+        let due = self.0.iter().filter(|(_, user)| is_due(user));
+        due.map(|(user_id, _)| *user_id).collect()
     }
 
     /// Judges a user by what a sweep has found.
     pub(super) fn judge(&mut self, user_id: UserId, life: Life, now: Instant) -> Judgement {
-        let Some(user) = self.announced.get_mut(&user_id) else {
+        let user = self.0.get_mut(&user_id);
+        let Some(user) = user.and_then(|user| user.announced.as_mut()) else {
             return Judgement::Stays;
         };
         match life {

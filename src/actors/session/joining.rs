@@ -34,12 +34,24 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct RoomSlot {
     attached: Option<AttachedRoom>,
+    /// What is to be done; none for a room at rest, of which a socket has many.
+    tasks: Option<Box<RoomTasks>>,
+}
+
+#[derive(Default)]
+struct RoomTasks {
     busy: bool,
     /// It has its place in [`RoomTurns`].
     queued: bool,
     waiting: VecDeque<RoomTask>,
     /// The generation up to which memberships have ended; read by the walk under way.
     ended: Rc<Cell<u64>>,
+}
+
+impl RoomSlot {
+    fn tasks(&mut self) -> &mut RoomTasks {
+        self.tasks.get_or_insert_default()
+    }
 }
 
 /// Whose turn it is when too many are under way.
@@ -81,32 +93,32 @@ impl SessionActor {
 
     /// A join under way stops where it is and judges anew.
     pub(super) fn membership_ended(&mut self, room_id: RoomId, generation: u64) {
-        let Some(slot) = self.rooms.get_mut(&room_id) else {
+        let Some(slot) = self.rooms.get_mut(room_id) else {
             return;
         };
-        if slot.busy {
-            slot.ended.set(slot.ended.get().max(generation));
+        if let Some(tasks) = slot.tasks.as_ref().filter(|tasks| tasks.busy) {
+            tasks.ended.set(tasks.ended.get().max(generation));
         } else if slot
             .attached
             .as_ref()
             .is_some_and(|room| room.generation <= generation)
         {
             slot.attached = None;
-            if slot.waiting.is_empty() {
-                self.rooms.remove(&room_id);
+            if slot.tasks.is_none() {
+                self.rooms.remove(room_id);
             }
         }
     }
 
     fn enqueue(&mut self, room_id: RoomId, task: RoomTask, ctx: &mut SessionContext) {
-        let slot = self.rooms.entry(room_id).or_default();
+        let tasks = self.rooms.get_or_default(room_id).tasks();
         let is_rejoin = |task: &RoomTask| matches!(task, RoomTask::Rejoin);
         if is_rejoin(&task) {
             // Never left out: the room passes the socket by until then.
-            if slot.waiting.iter().any(is_rejoin) {
+            if tasks.waiting.iter().any(is_rejoin) {
                 return;
             }
-        } else if slot.waiting.len() >= MAX_WAITING {
+        } else if tasks.waiting.len() >= MAX_WAITING {
             if let RoomTask::Join(id, _) | RoomTask::Leave(id) = task {
                 // Of this room alone, and not by a bucket: those before it have yet to end.
                 self.error(id.as_ref(), &ApiError::rate_limited(RETRY_AFTER));
@@ -114,30 +126,32 @@ impl SessionActor {
             }
             return;
         }
-        slot.waiting.push_back(task);
+        tasks.waiting.push_back(task);
         self.next_task(room_id, ctx);
     }
 
     fn next_task(&mut self, room_id: RoomId, ctx: &mut SessionContext) {
-        let Some(slot) = self.rooms.get_mut(&room_id) else {
+        let Some(slot) = self.rooms.get_mut(room_id) else {
             return;
         };
-        if slot.busy {
+        let tasks = slot.tasks();
+        if tasks.busy {
             return;
         }
-        if self.turns.under_way >= MAX_UNDER_WAY && !slot.waiting.is_empty() {
-            if !std::mem::replace(&mut slot.queued, true) {
+        if self.turns.under_way >= MAX_UNDER_WAY && !tasks.waiting.is_empty() {
+            if !std::mem::replace(&mut tasks.queued, true) {
                 self.turns.queue.push_back(room_id);
             }
             return;
         }
-        let Some(task) = slot.waiting.pop_front() else {
+        let Some(task) = tasks.waiting.pop_front() else {
+            slot.tasks = None;
             if slot.attached.is_none() {
-                self.rooms.remove(&room_id);
+                self.rooms.remove(room_id);
             }
             return;
         };
-        slot.busy = true;
+        tasks.busy = true;
         self.turns.under_way += 1;
         let previous = slot.attached.take();
         match task {
@@ -227,8 +241,8 @@ impl SessionActor {
     }
 
     fn attached(&mut self, room_id: RoomId, attached: AttachedRoom) {
-        if let Some(slot) = self.rooms.get_mut(&room_id)
-            && slot.ended.get() < attached.generation
+        if let Some(slot) = self.rooms.get_mut(room_id)
+            && slot.tasks().ended.get() < attached.generation
         {
             slot.attached = Some(attached);
         }
@@ -236,15 +250,15 @@ impl SessionActor {
 
     fn task_ended(&mut self, room_id: RoomId, ctx: &mut SessionContext) {
         self.turns.under_way -= 1;
-        if let Some(slot) = self.rooms.get_mut(&room_id) {
-            slot.busy = false;
+        if let Some(slot) = self.rooms.get_mut(room_id) {
+            slot.tasks().busy = false;
         }
         // Those who wait for longer come first.
         while self.turns.under_way < MAX_UNDER_WAY
             && let Some(first) = self.turns.queue.pop_front()
         {
-            if let Some(slot) = self.rooms.get_mut(&first) {
-                slot.queued = false;
+            if let Some(slot) = self.rooms.get_mut(first) {
+                slot.tasks().queued = false;
             }
             self.next_task(first, ctx);
         }
@@ -252,14 +266,14 @@ impl SessionActor {
     }
 
     fn walk(&self, room_id: RoomId) -> Walk {
-        let slot = self.rooms.get(&room_id);
+        let tasks = self.rooms.get(room_id).and_then(|slot| slot.tasks.as_ref());
         Walk {
             gateway: self.gateway.clone(),
             registry: self.registry.clone(),
             outbox: Arc::clone(&self.outbox),
             user_id: self.user_id(),
             room_id,
-            ended: slot.map_or_else(Rc::default, |slot| Rc::clone(&slot.ended)),
+            ended: tasks.map_or_else(Rc::default, |tasks| Rc::clone(&tasks.ended)),
         }
     }
 }
