@@ -10,6 +10,7 @@ pub(crate) mod cursor;
 pub mod demo;
 #[cfg(feature = "echo")]
 mod echo;
+mod entrance;
 mod gate;
 mod handshake;
 pub mod health;
@@ -63,6 +64,9 @@ const CORS_MAX_AGE_S: usize = 600;
 
 /// Registers every route.
 pub fn configure(config: &mut ServiceConfig) {
+    // Routes are tried one after another: handshakes come in storms.
+    socket::configure(config);
+    socket_io::configure(config);
     accounts::configure(config);
     rooms::configure(config);
     members::configure(config);
@@ -71,8 +75,6 @@ pub fn configure(config: &mut ServiceConfig) {
     health::configure(config);
     specifications::configure(config);
     demo::configure(config);
-    socket::configure(config);
-    socket_io::configure(config);
     #[cfg(feature = "echo")]
     echo::configure(config);
     page::configure(config);

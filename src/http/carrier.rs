@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::Future,
+    mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -11,7 +12,7 @@ use std::{
 
 use actix_http::body::{BoxBody, MessageBody};
 use actix_web::error::PayloadError;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -57,7 +58,7 @@ impl Stream for Incoming {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if !self.early.is_empty() {
-            return Poll::Ready(Some(Ok(std::mem::take(&mut self.early))));
+            return Poll::Ready(Some(Ok(mem::take(&mut self.early))));
         }
         // The next turn follows by itself.
         let left = self.turn.get();
@@ -78,6 +79,8 @@ impl Stream for Incoming {
 
 /// Writes what the body of a `101` says, until it ends or the peer is gone.
 pub(super) struct Carrier {
+    /// The answer's, until the body was asked for the first time: what that says goes with it.
+    head: BytesMut,
     /// What is to be written before the body is asked for more.
     bytes: Bytes,
     /// Nothing follows, and the peer has yet to be told so.
@@ -88,9 +91,10 @@ pub(super) struct Carrier {
 }
 
 impl Carrier {
-    pub(super) fn new(head: Bytes, body: BoxBody, stream: TransportWriter, turn: Turn) -> Self {
+    pub(super) fn new(head: BytesMut, body: BoxBody, stream: TransportWriter, turn: Turn) -> Self {
         Self {
-            bytes: head,
+            head,
+            bytes: Bytes::new(),
             ends: false,
             body,
             stream,
@@ -123,7 +127,17 @@ impl Future for Carrier {
                 let _ = ready!(Pin::new(&mut this.stream).poll_shutdown(cx));
                 this.ends = false;
             }
-            match Pin::new(&mut this.body).poll_next(cx) {
+            let said = Pin::new(&mut this.body).poll_next(cx);
+            if !this.head.is_empty() {
+                if let Poll::Ready(Some(Ok(bytes))) = said {
+                    this.ends = bytes.is_empty();
+                    this.head.extend_from_slice(&bytes);
+                }
+                // Whatever else the body has said, it says again.
+                this.bytes = mem::take(&mut this.head).freeze();
+                continue;
+            }
+            match said {
                 Poll::Ready(Some(Ok(bytes))) => {
                     this.ends = bytes.is_empty();
                     this.bytes = bytes;
@@ -140,5 +154,44 @@ impl Future for Carrier {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, io::Read, net::TcpListener};
+
+    use actix_http::body::BodyStream;
+    use actix_web::rt;
+    use futures_util::{StreamExt, stream};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::tls;
+
+    /// What the peer reads first of a head and of a body that begins like this.
+    async fn first_read(said: Option<&'static str>) -> String {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        let addr = listener.local_addr().expect("it is bound");
+        let stream = TcpStream::connect(addr).await.expect("it listens");
+        let (mut peer, _) = listener.accept().expect("somebody has come");
+        let (_reading, writing) = tls::split(tls::plain(stream));
+        let said = stream::iter(said).map(|text| Ok::<_, actix_web::Error>(Bytes::from(text)));
+        let body = said.chain(stream::once(pending()));
+        let body = BoxBody::new(BodyStream::new(Box::pin(body)));
+        let turn = Turn::default();
+        rt::spawn(Carrier::new("head,".into(), body, writing, turn));
+        let reading = rt::task::spawn_blocking(move || {
+            let mut portion = [0; 64];
+            let read = peer.read(&mut portion).expect("it is open");
+            String::from_utf8_lossy(&portion[..read]).into_owned()
+        });
+        reading.await.expect("no panic")
+    }
+
+    #[actix_web::test]
+    async fn what_is_said_at_once_goes_with_the_head() {
+        assert_eq!(first_read(Some("ready")).await, "head,ready");
+        assert_eq!(first_read(None).await, "head,");
     }
 }

@@ -7,7 +7,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io,
     net::Shutdown,
     rc::{Rc, Weak},
     sync::Arc,
@@ -19,13 +18,6 @@ use actix_web::rt::{self, net::TcpStream, task::JoinHandle, time::sleep};
 use socket2::{SockRef, Socket};
 
 use crate::outbox::Handle;
-
-/// The kernel's send buffer of a connection, in bytes; it keeps twice that. A peer that does not
-/// read shows early, and holds little memory.
-const SEND_BUFFER_BYTES: usize = 64 * 1024;
-
-/// How long sent bytes may stay unacknowledged before the kernel gives a connection up.
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// How long a connection may be without a whole request head: a second more than a silent one
 /// is kept alive.
@@ -153,18 +145,12 @@ impl Connection {
     }
 }
 
-/// Sets a socket up; `None` leaves the connection without what needs a handle of its own.
+/// Duplicates a socket; `None` leaves the connection without what needs a handle of its own.
 fn second_handle(stream: &TcpStream) -> Option<Socket> {
-    let socket = SockRef::from(stream);
-    let prepared = || -> io::Result<Socket> {
-        socket.set_tcp_nodelay(true)?;
-        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-        socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?;
-        socket.try_clone()
-    };
-    // The peer may have gone already; or descriptors have run out, which is worth a line.
-    prepared()
-        .inspect_err(|error| log::warn!(error:%; "a connection was not prepared"))
+    let handle = SockRef::from(stream).try_clone();
+    // Descriptors have run out, which is worth a line.
+    handle
+        .inspect_err(|error| log::warn!(error:%; "a connection has no second handle"))
         .ok()
 }
 

@@ -34,6 +34,13 @@ const REQUEST_LINGER_S: u64 = 5;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1_024;
 
+/// The kernel's send buffer of a connection, in bytes; it keeps twice that. A peer that does not
+/// read shows early, and holds little memory.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long sent bytes may stay unacknowledged before the kernel gives a connection up.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(12);
+
 /// Serves an application at an address, over TLS if there is a gate for it; returns where, with the port
 /// that was found for 0.
 ///
@@ -116,7 +123,34 @@ where
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
+    // The kernel hands these down to each connection that is accepted.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn connections_are_as_the_listener_is() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).expect("a port is free");
+        let addr = listener.local_addr().expect("it is bound");
+        let _client = TcpStream::connect(addr).expect("it listens");
+        let (accepted, _) = listener.accept().expect("somebody has come");
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.tcp_nodelay().expect("a socket"));
+        let kept = accepted.send_buffer_size().expect("a socket");
+        assert_eq!(kept, 2 * SEND_BUFFER_BYTES);
+        let timeout = accepted.tcp_user_timeout().expect("a socket");
+        assert_eq!(timeout, Some(TCP_USER_TIMEOUT));
+    }
 }

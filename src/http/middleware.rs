@@ -47,11 +47,11 @@ pub async fn finish<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
     let began = Instant::now();
     let trace = Trace::of(request.headers());
-    let line = format!(
-        "{} {}",
-        request.method(),
-        request.match_pattern().unwrap_or_default()
-    );
+    // The pattern is looked for among all routes once more.
+    let line = log::log_enabled!(log::Level::Debug).then(|| {
+        let pattern = request.match_pattern().unwrap_or_default();
+        format!("{} {pattern}", request.method())
+    });
     let connection = request.request().conn_data::<Rc<Connection>>().cloned();
     let answering = connection.clone().map(Connection::begin);
     if let Some(connection) = connection
@@ -76,8 +76,10 @@ pub async fn finish<B: MessageBody + 'static>(
     }
     let (status, took) = (status.as_u16(), began.elapsed());
     metrics::get().http_answer(status, took);
-    let ms = took.as_millis() as u64;
-    log::debug!(request:% = trace.request_id, status = status, ms = ms; "{line}");
+    if let Some(line) = line {
+        let ms = took.as_millis() as u64;
+        log::debug!(request:% = trace.request_id, status = status, ms = ms; "{line}");
+    }
     match answered {
         Ok(response) => Ok(response.map_body(|_, body| AnswerBody::new(body, answering))),
         Err(response) => Err(InternalError::from_response("unanswered", response).into()),

@@ -20,6 +20,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     carrier::{Carrier, Incoming},
+    entrance,
     paced::PacedStream,
 };
 use crate::tls::TransportWriter;
@@ -42,6 +43,7 @@ where
     S::Error: Into<Response<BoxBody>>,
     B: MessageBody + 'static,
 {
+    entrance::turn().await;
     let mut parts = framed.into_parts();
     let (reading, writing) = parts.io.into_split();
     let (incoming, turn) = Incoming::new(parts.read_buf.freeze(), reading);
@@ -57,7 +59,7 @@ where
         let head = Message::Item((head, body.size()));
         parts.codec.encode(head, &mut bytes)?;
         // A task of its own, so that the one that read the request ends and gives up its memory.
-        rt::spawn(Carrier::new(bytes.freeze(), body, writing, turn));
+        rt::spawn(Carrier::new(bytes, body, writing, turn));
         return Ok(());
     }
     let refusing = refuse(response, &mut parts.codec, bytes, writing);

@@ -5,6 +5,7 @@
 //! in one write.
 
 use std::{
+    mem,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -84,7 +85,11 @@ where
     };
     let (actor, outbox) = peer(Frames::new(progress, binary));
     let (_, context) = WebsocketContext::create_with_addr(actor, guarded);
-    Ok(response.body(Outgoing { context, outbox }))
+    Ok(response.body(Outgoing {
+        context,
+        outbox,
+        has_begun: false,
+    }))
 }
 
 // ----------------------------------------------------------------- frames in
@@ -188,6 +193,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for SessionActor {
 struct Outgoing<S> {
     context: S,
     outbox: Arc<Outbox>,
+    /// Whether it was asked before.
+    has_begun: bool,
 }
 
 /// A chunk of no bytes says that nothing follows, while the peer is still read from.
@@ -210,6 +217,16 @@ where
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Ready(Some(bytes)) => return Poll::Ready(Some(bytes)),
             Poll::Pending => {}
+        }
+        if !mem::replace(&mut self.has_begun, true) {
+            // The answer's head is still to be written: the flusher must not come before it.
+            return match self.outbox.take() {
+                Some(bytes) => Poll::Ready(Some(Ok(bytes))),
+                None => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            };
         }
         self.outbox.poll_take(cx).map(|bytes| bytes.map(Ok))
     }
