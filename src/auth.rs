@@ -208,6 +208,13 @@ impl Authenticator {
         self.users.invalidate(&user_id);
     }
 
+    /// Returns whether any login was ended by a logout.
+    #[must_use]
+    pub fn has_revoked(&self) -> bool {
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        !revoked.is_empty()
+    }
+
     /// Returns whether a login was ended by a logout.
     #[must_use]
     pub fn is_revoked(&self, login_id: LoginId) -> bool {

@@ -18,11 +18,14 @@ mod recheck;
 mod sweep;
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture,
+};
 use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
@@ -63,8 +66,12 @@ pub struct RoomRegistry {
     rooms: FxHashMap<RoomId, RoomEntry>,
     sessions: FxHashMap<SessionId, SessionEntry>,
     by_user: FxHashMap<UserId, Vec<SessionId>>,
+    /// Sockets of which presence is to hear at the end of this turn.
+    arrived: Vec<Heartbeat>,
     departures: Vec<Departure>,
     sweeps: u64,
+    /// Sockets that the sweep under way has yet to look at.
+    unswept: Vec<SessionId>,
     recheck: recheck::Recheck,
     /// Sockets that open now are sent away at once.
     draining: bool,
@@ -104,8 +111,10 @@ impl RoomRegistry {
             rooms: FxHashMap::default(),
             sessions: FxHashMap::default(),
             by_user: FxHashMap::default(),
+            arrived: Vec::new(),
             departures: Vec::new(),
             sweeps: 0,
+            unswept: Vec::new(),
             recheck: recheck::Recheck::default(),
             draining: false,
             empty_waiters: Vec::new(),
@@ -200,20 +209,28 @@ impl Handler<RegisterSession> for RoomRegistry {
 impl Handler<IdentifySession> for RoomRegistry {
     type Result = ();
 
-    fn handle(&mut self, identify: IdentifySession, _: &mut Context<Self>) {
+    fn handle(&mut self, identify: IdentifySession, ctx: &mut Context<Self>) {
         let session_id = identify.session_id;
         let Some(entry) = self.sessions.get_mut(&session_id) else {
             return;
         };
         let user_id = identify.identity.user_id;
         if entry.identity.replace(identify.identity).is_none() {
-            self.by_user.entry(user_id).or_default().push(session_id);
+            // Most users have one socket.
+            let sockets = self.by_user.entry(user_id);
+            let sockets = sockets.or_insert_with(|| Vec::with_capacity(1));
+            sockets.push(session_id);
             let silent_for = entry.outbox.silent_for();
-            self.parts.presence.touch(vec![Heartbeat {
+            if self.arrived.is_empty() {
+                // Runs when the mailbox is empty: who comes together is told together.
+                let turn_ends = async {}.into_actor(self);
+                ctx.spawn(turn_ends.map(|(), this, _| this.tell_arrived()));
+            }
+            self.arrived.push(Heartbeat {
                 user_id,
                 session_id,
                 silent_for,
-            }]);
+            });
         }
     }
 }
@@ -227,6 +244,13 @@ impl Handler<SessionGone> for RoomRegistry {
 }
 
 impl RoomRegistry {
+    fn tell_arrived(&mut self) {
+        let arrived = mem::take(&mut self.arrived);
+        if !arrived.is_empty() {
+            self.parts.presence.touch(arrived);
+        }
+    }
+
     fn forget_session(&mut self, session_id: SessionId) {
         let Some(entry) = self.sessions.remove(&session_id) else {
             return;
@@ -239,6 +263,8 @@ impl RoomRegistry {
                     self.by_user.remove(&user_id);
                 }
             }
+            self.arrived
+                .retain(|socket| socket.session_id != session_id);
             self.parts.presence.gone(user_id, session_id);
         }
         if self.sessions.is_empty() {

@@ -79,6 +79,9 @@ impl RoomRegistry {
 
     fn close_revoked(&self) {
         let auth = &self.parts.auth;
+        if !auth.has_revoked() {
+            return;
+        }
         let is_revoked = |who: &Arc<Identity>| auth.is_revoked(who.login_id);
         for entry in self.sessions.values() {
             if entry.identity.as_ref().is_some_and(is_revoked) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use futures_util::FutureExt;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::yield_now};
 
 use super::{AwaitEmpty, CheckHead, DEPARTURE_TTL, DrainSockets, RoomRegistry, SessionEntry};
 use crate::{
@@ -23,6 +23,9 @@ use crate::{
 
 /// How often the sweep runs.
 pub(super) const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Sockets that are looked at before others of the thread have a turn.
+const TURN_SOCKETS: usize = 128;
 
 /// How long frames may wait for a peer that reads nothing, before the close frame.
 const STALL_TIMEOUT: Duration = Duration::from_secs(8);
@@ -65,7 +68,7 @@ pub(super) fn first_ping(session_id: SessionId) -> Duration {
 impl RoomRegistry {
     pub(super) fn sweep(&mut self, ctx: &mut Context<Self>) {
         self.sweeps += 1;
-        self.sweep_sockets();
+        self.sweep_sockets(ctx);
         self.recheck(ctx);
         let now = Instant::now();
         self.departures
@@ -83,18 +86,30 @@ impl RoomRegistry {
         }
     }
 
-    fn sweep_sockets(&mut self) {
+    /// Begins to look at all sockets; one that is not done with them goes on instead.
+    fn sweep_sockets(&mut self, ctx: &mut Context<Self>) {
+        if self.unswept.is_empty() {
+            self.unswept.extend(self.sessions.keys());
+            self.sweep_some(ctx);
+        }
+    }
+
+    fn sweep_some(&mut self, ctx: &mut Context<Self>) {
         let (now, today) = (Instant::now(), Timestamp::now());
-        let mut gone = Vec::new();
-        for (session_id, entry) in &mut self.sessions {
+        let left = self.unswept.len().saturating_sub(TURN_SOCKETS);
+        for session_id in self.unswept.split_off(left) {
+            let Some(entry) = self.sessions.get_mut(&session_id) else {
+                continue;
+            };
             if entry.outbox.is_gone() {
-                gone.push(*session_id);
+                self.forget_session(session_id);
             } else {
                 sweep_socket(entry, now, today);
             }
         }
-        for session_id in gone {
-            self.forget_session(session_id);
+        if !self.unswept.is_empty() {
+            let others_had_theirs = yield_now().into_actor(self);
+            ctx.spawn(others_had_theirs.map(|(), this, ctx| this.sweep_some(ctx)));
         }
     }
 
