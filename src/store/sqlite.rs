@@ -45,6 +45,9 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 const SETUP: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
 
+/// A reader keeps less of the file in memory than SQLite would: the kernel has it too.
+const READER_SETUP: &str = "PRAGMA cache_size = -512;";
+
 /// A SQLite file that is open.
 #[derive(Clone)]
 pub(super) struct Database {
@@ -93,8 +96,8 @@ impl Database {
 
     fn pools(path: &Path) -> Result<Self, OpenError> {
         Ok(Self {
-            writer: pool(path, 1)?,
-            readers: pool(path, READERS)?,
+            writer: pool(path, 1, "")?,
+            readers: pool(path, READERS, READER_SETUP)?,
         })
     }
 
@@ -170,14 +173,19 @@ pub(super) async fn find_memberships(
     Ok(rows.into_iter().filter(is_wanted).collect())
 }
 
-fn pool(path: &Path, size: usize) -> Result<Pool<Conn>, OpenError> {
+fn pool(path: &Path, size: usize, setup: &'static str) -> Result<Pool<Conn>, OpenError> {
     let mut config = ManagerConfig::default();
     // The file is local: a connection that worked once works.
     config.recycling_method = RecyclingMethod::Fast;
-    config.custom_setup = Box::new(|path| {
+    config.custom_setup = Box::new(move |path| {
         let path = path.to_owned();
         async move {
-            let opened = tokio::task::spawn_blocking(move || establish(&path)).await;
+            let opened = tokio::task::spawn_blocking(move || {
+                let mut conn = establish(&path)?;
+                set_up(&mut conn, setup)?;
+                Ok(conn)
+            });
+            let opened = opened.await;
             let opened = opened.map_err(|error| ConnectionError::BadConnection(error.to_string()));
             opened?.map(SyncConnectionWrapper::new)
         }
@@ -209,9 +217,13 @@ fn connect(path: &Path) -> Result<SqliteConnection, OpenError> {
 
 fn establish(url: &str) -> Result<SqliteConnection, ConnectionError> {
     let mut conn = SqliteConnection::establish(url)?;
-    conn.batch_execute(SETUP)
-        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    set_up(&mut conn, SETUP)?;
     Ok(conn)
+}
+
+fn set_up(conn: &mut SqliteConnection, setup: &str) -> Result<(), ConnectionError> {
+    conn.batch_execute(setup)
+        .map_err(ConnectionError::CouldntSetupConfiguration)
 }
 
 /// SQLite takes a name that begins with `file:` for a URI; a path with a slash is a path.
