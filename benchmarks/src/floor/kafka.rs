@@ -95,10 +95,7 @@ pub(crate) async fn make_topic(brokers: &str, name: &str) -> anyhow::Result<()> 
 
 /// Reads all partitions of a topic from the beginning, outside any group.
 pub(crate) fn consumer(brokers: &str, topic: &str) -> anyhow::Result<BaseConsumer> {
-    let consumer: BaseConsumer = base(brokers)
-        .set("group.id", "floor")
-        .set("enable.auto.commit", "false")
-        .create()?;
+    let consumer = asker(brokers)?;
     let mut all = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         all.add_partition_offset(topic, partition, Offset::Beginning)?;
@@ -107,11 +104,21 @@ pub(crate) fn consumer(brokers: &str, topic: &str) -> anyhow::Result<BaseConsume
     Ok(consumer)
 }
 
+/// Asks brokers and reads nothing: a fetch that waits for records, up to half a second, holds up the
+/// questions on its connection for as long.
+pub(crate) fn asker(brokers: &str) -> anyhow::Result<BaseConsumer> {
+    let consumer = base(brokers)
+        .set("group.id", "floor")
+        .set("enable.auto.commit", "false")
+        .create()?;
+    Ok(consumer)
+}
+
 /// Returns how many records a topic has.
-pub(crate) fn records(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<u64> {
+pub(crate) fn records(asker: &BaseConsumer, topic: &str) -> anyhow::Result<u64> {
     let mut records = 0;
     for partition in 0..PARTITIONS {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
+        let (low, high) = asker.fetch_watermarks(topic, partition, TIMEOUT)?;
         records += high - low;
     }
     Ok(records.try_into()?)

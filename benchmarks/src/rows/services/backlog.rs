@@ -84,7 +84,9 @@ fn of_worker(plan: &Plan, ground: &Ground) -> anyhow::Result<f64> {
     let stored =
         database.prepare("SELECT COALESCE(SUM(next_offset), 0)::bigint FROM ingest_offsets")?;
     let topic = format!("{}chat.messages.persisted.v1", ground.prefix);
-    let published = kafka::consumer(&ground.brokers, &topic)?;
+    let published = kafka::asker(&ground.brokers)?;
+    // The first question finds its way to the broker.
+    kafka::records(&published, &topic)?;
     let worker = thread::scope(|scope| {
         let starting = scope.spawn(|| Server::on_services(&plan.roomcast, "worker", &ground.env));
         let began = Instant::now();
