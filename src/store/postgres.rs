@@ -114,6 +114,8 @@ fn pool(server: Server) -> Result<Pool<Conn>, OpenError> {
     let manager = AsyncDieselConnectionManager::new_with_config(String::new(), config);
     Pool::builder(manager)
         .max_size(CONNECTIONS)
+        // The one that was used last has its statements planned, and its server's process in memory.
+        .queue_mode(deadpool::managed::QueueMode::Lifo)
         .wait_timeout(Some(WAIT_TIMEOUT))
         .create_timeout(Some(connection::CONNECT_TIMEOUT))
         .recycle_timeout(Some(RECYCLE_TIMEOUT))

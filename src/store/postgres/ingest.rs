@@ -1,9 +1,11 @@
-//! The transaction of an ingest: a fixed number of statements, whatever the size of the batch.
+//! The transaction of an ingest: a fixed number of statements, whatever the size of the batch, and
+//! two round trips for them: one to look, one to write.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use diesel::{prelude::*, upsert::excluded};
+use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
+use futures_util::future::{try_join3, try_join5};
 
 use super::{
     Conn,
@@ -41,92 +43,125 @@ pub(super) async fn ingest(
     slice: Slice<'_>,
     decided: &mut Option<Vec<RecordOutcome>>,
 ) -> QueryResult<Outcome> {
-    conn.transaction(async |conn| {
-        let next = lock_offset(conn, slice.partition).await?;
-        // In this order: whoever resets the ingest has waited for the lock, or is seen here.
-        if bound_log(conn).await? != Some(slice.log_id) {
-            return Ok(Err(IngestError::OtherLog));
+    loop {
+        let stored = conn.transaction(async |conn| store(conn, slice, decided).await);
+        match stored.await? {
+            Some(outcome) => return Ok(outcome),
+            // What was read was read without its lock.
+            None => make_offset(conn, slice.partition).await?,
         }
-        let Split { seen, fresh } = match split(slice.from, slice.entries.len(), next) {
-            Ok(split) => split,
-            Err(next) => return Ok(Ok(Ingested::Behind { next })),
-        };
-        let (seen, fresh) = (&slice.entries[seen], &slice.entries[fresh]);
-        // Messages are only written under their room's lock: what is not found now does not come.
-        let heads = lock_rooms(conn, fresh).await?;
-        let stored = find(conn, slice.entries).await?;
-        let mut outcomes: Vec<_> = seen.iter().map(|entry| replay(entry, &stored)).collect();
-        if !fresh.is_empty() {
-            let mut plan = Plan {
-                now: Timestamp::now(),
-                heads: heads.into_iter().collect(),
-                senders: senders(conn, fresh).await?.into_iter().collect(),
-                stored,
-                rows: Vec::new(),
-            };
-            outcomes.extend(fresh.iter().map(|entry| plan.record(entry)));
-            write(conn, plan).await?;
-            let next = slice.from + slice.entries.len() as u64;
-            move_offset(conn, slice.partition, next).await?;
-        }
-        *decided = Some(outcomes.clone());
-        Ok(Ok(Ingested::Done(outcomes)))
-    })
-    .await
+    }
 }
 
-/// Locks a partition's offset, which its first batch makes.
-async fn lock_offset(conn: &mut Conn, partition: u32) -> QueryResult<u64> {
-    let partition = partition.cast_signed();
-    let row = ingest_offsets::table
-        .find(partition)
-        .select(ingest_offsets::next_offset);
-    let next = row.for_no_key_update().first::<i64>(conn).await;
-    let next = match next.optional()? {
-        Some(next) => next,
-        None => {
-            diesel::insert_into(ingest_offsets::table)
-                .values((
-                    ingest_offsets::partition.eq(partition),
-                    ingest_offsets::next_offset.eq(0),
-                ))
-                .on_conflict(ingest_offsets::partition)
-                .do_update()
-                .set(ingest_offsets::partition.eq(excluded(ingest_offsets::partition)))
-                .returning(ingest_offsets::next_offset)
-                .get_result::<i64>(conn)
-                .await?
-        }
+/// Does the work of the transaction; `None` when the partition has no offset to lock yet.
+async fn store(
+    conn: &Conn,
+    slice: Slice<'_>,
+    decided: &mut Option<Vec<RecordOutcome>>,
+) -> QueryResult<Option<Outcome>> {
+    let Some(found) = look(conn, slice).await? else {
+        return Ok(None);
     };
-    Ok(next.cast_unsigned())
+    if found.log_id != Some(slice.log_id) {
+        return Ok(Some(Err(IngestError::OtherLog)));
+    }
+    let Split { seen, fresh } = match split(slice.from, slice.entries.len(), found.next) {
+        Ok(split) => split,
+        Err(next) => return Ok(Some(Ok(Ingested::Behind { next }))),
+    };
+    let (seen, fresh) = (&slice.entries[seen], &slice.entries[fresh]);
+    let replayed = seen.iter().map(|entry| replay(entry, &found.stored));
+    let mut outcomes: Vec<_> = replayed.collect();
+    if !fresh.is_empty() {
+        let mut plan = Plan {
+            now: Timestamp::now(),
+            heads: found.heads,
+            senders: found.senders,
+            stored: found.stored,
+            rows: Vec::new(),
+        };
+        outcomes.extend(fresh.iter().map(|entry| plan.record(entry)));
+        write(conn, slice, plan).await?;
+    }
+    *decided = Some(outcomes.clone());
+    Ok(Some(Ok(Ingested::Done(outcomes))))
 }
 
-async fn bound_log(conn: &mut Conn) -> QueryResult<Option<LogId>> {
+/// What a transaction knows before it decides.
+struct Found {
+    next: u64,
+    log_id: Option<LogId>,
+    heads: BTreeMap<RoomId, Head>,
+    stored: Stored,
+    senders: HashSet<UserId>,
+}
+
+/// Locks the partition and the rooms, and reads what there is of the slice: all questions at once.
+///
+/// They leave in this order, and the server answers each as of when its turn comes. Whoever resets
+/// the ingest has waited for the partition's lock, or is seen by the question after it. Messages are
+/// only written under their room's lock: what is not found after it does not come.
+async fn look(conn: &Conn, slice: Slice<'_>) -> QueryResult<Option<Found>> {
+    let (next, log_id, heads, stored, senders) = try_join5(
+        lock_offset(conn, slice.partition),
+        bound_log(conn),
+        lock_rooms(conn, slice.entries),
+        find(conn, slice.entries),
+        find_senders(conn, slice.entries),
+    )
+    .await?;
+    Ok(next.map(|next| Found {
+        next,
+        log_id,
+        heads,
+        stored,
+        senders,
+    }))
+}
+
+async fn lock_offset(conn: &Conn, partition: u32) -> QueryResult<Option<u64>> {
+    let row = ingest_offsets::table
+        .find(partition.cast_signed())
+        .select(ingest_offsets::next_offset);
+    let next = row.for_no_key_update().first::<i64>(&mut &*conn).await;
+    Ok(next.optional()?.map(i64::cast_unsigned))
+}
+
+async fn make_offset(conn: &Conn, partition: u32) -> QueryResult<()> {
+    diesel::insert_into(ingest_offsets::table)
+        .values((
+            ingest_offsets::partition.eq(partition.cast_signed()),
+            ingest_offsets::next_offset.eq(0),
+        ))
+        .on_conflict_do_nothing()
+        .execute(&mut &*conn)
+        .await?;
+    Ok(())
+}
+
+async fn bound_log(conn: &Conn) -> QueryResult<Option<LogId>> {
     let bound = installation::table.select(installation::log_id);
-    bound.first(conn).await
+    bound.first(&mut &*conn).await
 }
 
 /// In the order of ids, so that two batches never wait for each other.
-async fn lock_rooms(conn: &mut Conn, entries: &[Entry<'_>]) -> QueryResult<Vec<(RoomId, Head)>> {
+async fn lock_rooms(conn: &Conn, entries: &[Entry<'_>]) -> QueryResult<BTreeMap<RoomId, Head>> {
     let ids: BTreeSet<RoomId> = entries.iter().flatten().map(|msg| msg.room_id).collect();
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
     let rows = rooms::table
         .filter(rooms::id.eq_any(Vec::from_iter(ids)))
         .select((rooms::id, rooms::last_seq, rooms::last_message_id))
         .order(rooms::id.asc())
         .for_no_key_update()
-        .load::<(RoomId, Seq, Option<MessageId>)>(conn)
+        .load::<(RoomId, Seq, Option<MessageId>)>(&mut &*conn)
         .await?;
     let head = |(id, seq, message_id)| (id, Head::of_room(seq, message_id));
     Ok(rows.into_iter().map(head).collect())
 }
 
-async fn find(conn: &mut Conn, entries: &[Entry<'_>]) -> QueryResult<Stored> {
+async fn find(conn: &Conn, entries: &[Entry<'_>]) -> QueryResult<Stored> {
     let keys = entries.iter().flatten().map(|msg| msg.dedup_key());
     let rows = FindStored::of(keys)
-        .load::<(EventId, MessageRow)>(conn)
+        .load::<(EventId, MessageRow)>(&mut &*conn)
         .await?;
     let stored = rows.into_iter().map(|(event_id, row)| {
         let stored = PersistedMessage {
@@ -138,25 +173,32 @@ async fn find(conn: &mut Conn, entries: &[Entry<'_>]) -> QueryResult<Stored> {
     Ok(stored.collect())
 }
 
-async fn senders(conn: &mut Conn, entries: &[Entry<'_>]) -> QueryResult<Vec<UserId>> {
+async fn find_senders(conn: &Conn, entries: &[Entry<'_>]) -> QueryResult<HashSet<UserId>> {
     let ids: BTreeSet<UserId> = entries.iter().flatten().map(|msg| msg.sender_id).collect();
     let query = users::table.filter(users::id.eq_any(Vec::from_iter(ids)));
-    query.select(users::id).load(conn).await
+    let found = query.select(users::id).load(&mut &*conn).await?;
+    Ok(found.into_iter().collect())
 }
 
-/// Inserts the new messages room by room, and moves the heads of their rooms.
-async fn write(conn: &mut Conn, plan: Plan<'_>) -> QueryResult<()> {
+/// Inserts the new messages room by room, moves the heads of their rooms, and the offset.
+async fn write(conn: &Conn, slice: Slice<'_>, plan: Plan<'_>) -> QueryResult<()> {
     let Plan {
         now,
         heads,
         mut rows,
         ..
     } = plan;
+    let offset = MoveOffset {
+        partition: slice.partition.cast_signed(),
+        next: (slice.from + slice.entries.len() as u64).cast_signed(),
+        borrow: Default::default(),
+    };
     if rows.is_empty() {
+        offset.execute(&mut &*conn).await?;
         return Ok(());
     }
     rows.sort_by_key(|Row { msg, place }| (msg.room_id, place.seq));
-    InsertMessages::of(&rows, now).execute(conn).await?;
+    let messages = InsertMessages::of(&rows, now);
     let moved = heads.into_iter().filter(|(_, head)| head.is_new());
     let moved: Vec<_> = moved.collect();
     let heads = MoveHeads {
@@ -166,16 +208,11 @@ async fn write(conn: &mut Conn, plan: Plan<'_>) -> QueryResult<()> {
         at: now,
         borrow: Default::default(),
     };
-    heads.execute(conn).await?;
-    Ok(())
-}
-
-async fn move_offset(conn: &mut Conn, partition: u32, next: u64) -> QueryResult<()> {
-    let offset = MoveOffset {
-        partition: partition.cast_signed(),
-        next: next.cast_signed(),
-        borrow: Default::default(),
-    };
-    offset.execute(conn).await?;
+    try_join3(
+        messages.execute(&mut &*conn),
+        heads.execute(&mut &*conn),
+        offset.execute(&mut &*conn),
+    )
+    .await?;
     Ok(())
 }

@@ -37,7 +37,7 @@ async fn the_statements_of_an_ingest_are_prepared_once() {
         "\"ingest_offsets\".\"partition\" = $1",
         "FROM \"rooms\" WHERE",
         "FROM \"users\" WHERE",
-        "JOIN messages AS m",
+        "FROM messages AS s",
         "INSERT INTO messages",
         "UPDATE rooms SET",
         "UPDATE ingest_offsets SET",
