@@ -35,5 +35,6 @@ mod small_map;
 pub mod specifications;
 pub mod store;
 pub mod tls;
+mod together;
 pub mod trace;
 pub mod transport;

@@ -26,7 +26,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
 use backon::{ConstantBuilder, Retryable};
 use bytes::Bytes;
 use fail::fail_point;
-use futures_util::{FutureExt, future::join_all};
+use futures_util::future::join_all;
 use tokio::{sync::oneshot, time::timeout};
 
 use self::ingest::Ingest;
@@ -44,6 +44,7 @@ use crate::{
     message_log::{AppendError, Appending, MessageLog, NewRecord, Topic},
     metrics::{self, ActorKind},
     store::Store,
+    together,
     trace::Trace,
 };
 
@@ -281,16 +282,16 @@ impl BridgeHandle {
         self.ingest.is_well()
     }
 
-    /// Appends a message; it takes its place in the log when this is called, not when it is
-    /// awaited, and is counted even if nobody waits for the answer. Its record carries the trace of
-    /// the caller.
+    /// Appends a message; it takes its place in the log when this is called, and is counted even if
+    /// nobody waits for the answer. Its record carries the trace of the caller.
     ///
-    /// # Errors
-    /// `UNAVAILABLE` when it is not stored, or when that is unknown: repeating is safe.
+    /// `then` hears, later on this thread, that it is stored, or `UNAVAILABLE` when it is not or
+    /// when that is unknown: repeating is safe. It hears nothing when the server stops first.
     pub fn append(
         &self,
         msg: &SubmittedMessage,
-    ) -> impl Future<Output = Result<(), ApiError>> + use<> {
+        then: impl FnOnce(Result<(), ApiError>) + 'static,
+    ) {
         let began = Instant::now();
         let (reply, answer) = oneshot::channel();
         let record = NewRecord {
@@ -300,18 +301,15 @@ impl BridgeHandle {
             headers: Trace::current().map(Trace::headers).unwrap_or_default(),
         };
         let sent = self.bridge.get().try_send(Append { record, reply });
-        let task = actix::spawn(
-            async move {
-                sent.map_err(|_| AppendError::Refused("too many messages wait".into()))?;
-                let appended = timeout(ACCEPT_TIMEOUT, acknowledged(answer)).await;
-                appended.unwrap_or_else(|_| Err(AppendError::Unknown("it took too long".into())))
-            }
-            .map(move |appended| count(appended, began)),
-        );
-        async move {
-            task.await
-                .unwrap_or_else(|_| Err(ApiError::unavailable("the server stops")))
-        }
+        together::spawn(async move {
+            let appended = match sent {
+                Ok(()) => timeout(ACCEPT_TIMEOUT, acknowledged(answer))
+                    .await
+                    .unwrap_or_else(|_| Err(AppendError::Unknown("it took too long".into()))),
+                Err(_) => Err(AppendError::Refused("too many messages wait".into())),
+            };
+            then(count(appended, began));
+        });
     }
 
     /// Applies an event on this gateway, then tells the others; waits at most two seconds.

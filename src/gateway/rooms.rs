@@ -69,17 +69,16 @@ impl Gateway {
         }
     }
 
-    /// Hands a member's message to the log, in the order of the calls.
-    ///
-    /// # Errors
-    /// As [`BridgeHandle::append`](crate::actors::kafka_bridge::BridgeHandle::append).
+    /// Hands a member's message to the log, in the order of the calls; `then` hears what became of
+    /// it, as in [`BridgeHandle::append`](crate::actors::kafka_bridge::BridgeHandle::append).
     pub fn submit(
         &self,
         room_id: RoomId,
         sender_id: UserId,
         draft: Draft,
-    ) -> impl Future<Output = Result<(), ApiError>> + use<> {
-        self.bridge.append(&SubmittedMessage {
+        then: impl FnOnce(Result<(), ApiError>) + 'static,
+    ) {
+        let msg = SubmittedMessage {
             event_id: EventId::random(),
             room_id,
             sender_id,
@@ -88,7 +87,8 @@ impl Gateway {
             content: draft.content,
             produced_at: Timestamp::now(),
             version: RECORD_VERSION,
-        })
+        };
+        self.bridge.append(&msg, then);
     }
 
     /// Moves a read cursor and tells the room's sockets but `except`; returns where it is then.

@@ -7,6 +7,7 @@ use actix_web::{
     web::{Data, ServiceConfig, resource},
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 use utoipa::{IntoParams, OpenApi};
 
 use super::{
@@ -123,7 +124,12 @@ async fn send(
     gateway.begin_send(user_id)?;
     gateway.require_member(room_id, user_id).await?;
     let client_msg_id = draft.client_msg_id;
-    gateway.submit(room_id, user_id, draft).await?;
+    let (told, appended) = oneshot::channel();
+    // Whoever asked may have gone.
+    let tell = |appended| drop(told.send(appended));
+    gateway.submit(room_id, user_id, draft, tell);
+    let stops = |_| Err(ApiError::unavailable("the server stops"));
+    appended.await.unwrap_or_else(stops)?;
     Ok(accepted(&MessageAccepted::new(client_msg_id)))
 }
 

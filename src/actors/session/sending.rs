@@ -85,18 +85,16 @@ impl SessionActor {
         let SendMessage { room_id, draft } = msg;
         let client_msg_id = draft.client_msg_id;
         self.outbox.expect_acceptance(room_id, client_msg_id, id);
-        let submit = || self.gateway.submit(room_id, self.user_id(), draft);
-        let appending = match &self.trace {
+        let outbox = Arc::clone(&self.outbox);
+        let then = move |appended: Result<(), ApiError>| match appended {
+            Ok(()) => outbox.accept(room_id, client_msg_id),
+            Err(error) => outbox.refuse(room_id, client_msg_id, &error),
+        };
+        let submit = || self.gateway.submit(room_id, self.user_id(), draft, then);
+        match &self.trace {
             Some(trace) => trace.enter(submit),
             None => submit(),
-        };
-        let outbox = Arc::clone(&self.outbox);
-        actix::spawn(async move {
-            match appending.await {
-                Ok(()) => outbox.accept(room_id, client_msg_id),
-                Err(error) => outbox.refuse(room_id, client_msg_id, &error),
-            }
-        });
+        }
     }
 
     fn refuse_send(&self, id: Option<&RequestId>, msg: &SendMessage, error: &ApiError) {
