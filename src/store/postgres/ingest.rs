@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use futures_util::future::{try_join3, try_join5};
+use futures_util::future::{try_join4, try_join5};
 
 use super::{
     Conn,
-    plan::{Entry, Plan, Row, Stored, replay},
+    plan::{Entry, Found, Plan, Row, Stored, replay},
     queries::messages::{MessageRow, message_of},
-    statements::{FindStored, InsertMessages, MoveHeads, MoveOffset},
+    statements::{FindStored, InsertLongContents, InsertMessages, MoveHeads, MoveOffset},
 };
 use crate::{
-    clock::Timestamp,
     ids::{EventId, LogId, MessageId, RoomId, Seq, UserId},
     message::PersistedMessage,
     store::{
@@ -44,56 +43,51 @@ pub(super) async fn ingest(
     decided: &mut Option<Vec<RecordOutcome>>,
 ) -> QueryResult<Outcome> {
     loop {
-        let stored = conn.transaction(async |conn| store(conn, slice, decided).await);
-        match stored.await? {
-            Some(outcome) => return Ok(outcome),
+        let end = conn.transaction(async |conn| store(conn, slice, decided).await);
+        match end.await? {
+            End::Stored => return Ok(Ok(Ingested::Done(decided.take().unwrap_or_default()))),
+            End::Otherwise(outcome) => return Ok(outcome),
             // What was read was read without its lock.
-            None => make_offset(conn, slice.partition).await?,
+            End::NoOffset => make_offset(conn, slice.partition).await?,
         }
     }
 }
 
-/// Does the work of the transaction; `None` when the partition has no offset to lock yet.
+/// How a transaction ends.
+enum End {
+    Stored,
+    /// Nothing is stored, as the slice does not go with the store.
+    Otherwise(Outcome),
+    /// The partition has no offset to lock yet: its first batch makes it.
+    NoOffset,
+}
+
+/// Does the work of the transaction.
 async fn store(
     conn: &Conn,
     slice: Slice<'_>,
     decided: &mut Option<Vec<RecordOutcome>>,
-) -> QueryResult<Option<Outcome>> {
+) -> QueryResult<End> {
     let Some(found) = look(conn, slice).await? else {
-        return Ok(None);
+        return Ok(End::NoOffset);
     };
     if found.log_id != Some(slice.log_id) {
-        return Ok(Some(Err(IngestError::OtherLog)));
+        return Ok(End::Otherwise(Err(IngestError::OtherLog)));
     }
     let Split { seen, fresh } = match split(slice.from, slice.entries.len(), found.next) {
         Ok(split) => split,
-        Err(next) => return Ok(Some(Ok(Ingested::Behind { next }))),
+        Err(next) => return Ok(End::Otherwise(Ok(Ingested::Behind { next }))),
     };
     let (seen, fresh) = (&slice.entries[seen], &slice.entries[fresh]);
     let replayed = seen.iter().map(|entry| replay(entry, &found.stored));
-    let mut outcomes: Vec<_> = replayed.collect();
+    let replayed = replayed.collect();
+    let mut plan = Plan::new(found, replayed);
+    fresh.iter().for_each(|entry| plan.record(entry));
     if !fresh.is_empty() {
-        let mut plan = Plan {
-            now: Timestamp::now(),
-            heads: found.heads,
-            senders: found.senders,
-            stored: found.stored,
-            rows: Vec::new(),
-        };
-        outcomes.extend(fresh.iter().map(|entry| plan.record(entry)));
-        write(conn, slice, plan).await?;
+        write(conn, slice, &mut plan).await?;
     }
-    *decided = Some(outcomes.clone());
-    Ok(Some(Ok(Ingested::Done(outcomes))))
-}
-
-/// What a transaction knows before it decides.
-struct Found {
-    next: u64,
-    log_id: Option<LogId>,
-    heads: BTreeMap<RoomId, Head>,
-    stored: Stored,
-    senders: HashSet<UserId>,
+    *decided = Some(plan.outcomes);
+    Ok(End::Stored)
 }
 
 /// Locks the partition and the rooms, and reads what there is of the slice: all questions at once.
@@ -181,35 +175,37 @@ async fn find_senders(conn: &Conn, entries: &[Entry<'_>]) -> QueryResult<HashSet
 }
 
 /// Inserts the new messages room by room, moves the heads of their rooms, and the offset.
-async fn write(conn: &Conn, slice: Slice<'_>, plan: Plan<'_>) -> QueryResult<()> {
-    let Plan {
-        now,
-        heads,
-        mut rows,
-        ..
-    } = plan;
+async fn write(conn: &Conn, slice: Slice<'_>, plan: &mut Plan<'_>) -> QueryResult<()> {
     let offset = MoveOffset {
         partition: slice.partition.cast_signed(),
         next: (slice.from + slice.entries.len() as u64).cast_signed(),
         borrow: Default::default(),
     };
-    if rows.is_empty() {
+    if plan.rows.is_empty() {
         offset.execute(&mut &*conn).await?;
         return Ok(());
     }
-    rows.sort_by_key(|Row { msg, place }| (msg.room_id, place.seq));
-    let messages = InsertMessages::of(&rows, now);
-    let moved = heads.into_iter().filter(|(_, head)| head.is_new());
+    plan.rows
+        .sort_by_key(|Row { msg, place }| (msg.room_id, place.seq));
+    let messages = InsertMessages::of(&plan.rows, plan.now);
+    let moved = plan.heads.iter().filter(|(_, head)| head.is_new());
     let moved: Vec<_> = moved.collect();
     let heads = MoveHeads {
-        rooms: moved.iter().map(|(room_id, _)| *room_id).collect(),
+        rooms: moved.iter().map(|(room_id, _)| **room_id).collect(),
         seqs: moved.iter().map(|(_, head)| head.seq).collect(),
         ids: moved.iter().map(|(_, head)| head.message_id).collect(),
-        at: now,
+        at: plan.now,
         borrow: Default::default(),
     };
-    try_join3(
+    let longs = InsertLongContents::of(&plan.rows);
+    try_join4(
         messages.execute(&mut &*conn),
+        async {
+            match longs {
+                Some(longs) => longs.execute(&mut &*conn).await,
+                None => Ok(0),
+            }
+        },
         heads.execute(&mut &*conn),
         offset.execute(&mut &*conn),
     )

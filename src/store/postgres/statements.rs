@@ -18,7 +18,7 @@ use crate::{
     store::{
         ingest::places,
         schema::messages,
-        sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid},
+        sql_types::{BigInt, Integer, Text, Timestamptz, Uuid},
     },
 };
 
@@ -91,7 +91,7 @@ impl FindStored<'_> {
     }
 }
 
-/// Stores messages; contents that do not fit beside them in a table of their own.
+/// Stores messages, without the contents that do not fit beside them.
 pub(super) struct InsertMessages<'a> {
     rooms: Vec<RoomId>,
     seqs: Vec<Seq>,
@@ -99,34 +99,27 @@ pub(super) struct InsertMessages<'a> {
     senders: Vec<UserId>,
     client_msg_ids: Vec<ClientMsgId>,
     types: Vec<MessageType>,
-    inlines: Vec<&'a str>,
-    longs: Vec<Option<&'a str>>,
+    contents: Vec<&'a str>,
     events: Vec<EventId>,
     created_at: Timestamp,
 }
 
 statement! { InsertMessages:
-    "WITH k AS (SELECT * FROM UNNEST(" rooms as Array<Uuid>,
+    "INSERT INTO messages (room_id, seq, id, sender_id, client_msg_id, message_type, content, \
+     event_id, created_at) SELECT k.*, " created_at as Timestamptz,
+    " FROM UNNEST(" rooms as Array<Uuid>,
     ", " seqs as Array<BigInt>,
     ", " ids as Array<Text>,
     ", " senders as Array<Uuid>,
     ", " client_msg_ids as Array<Uuid>,
     ", " types as Array<Text>,
-    ", " inlines as Array<Text>,
-    ", " longs as Array<Nullable<Text>>,
+    ", " contents as Array<Text>,
     ", " events as Array<Uuid>,
-    ") AS k (room_id, seq, id, sender_id, client_msg_id, message_type, content, long, event_id)), \
-     long AS (INSERT INTO long_contents (room_id, seq, content) \
-     SELECT room_id, seq, long FROM k WHERE long IS NOT NULL) \
-     INSERT INTO messages (room_id, seq, id, sender_id, client_msg_id, message_type, content, \
-     event_id, created_at) SELECT room_id, seq, id, sender_id, client_msg_id, message_type, \
-     content, event_id, " created_at as Timestamptz,
-    " FROM k"
+    ") AS k"
 }
 
 impl<'a> InsertMessages<'a> {
     pub(super) fn of(rows: &[Row<'a>], created_at: Timestamp) -> Self {
-        let (inlines, longs) = rows.iter().map(|row| places(&row.msg.content)).unzip();
         Self {
             rooms: rows.iter().map(|row| row.msg.room_id).collect(),
             seqs: rows.iter().map(|row| row.place.seq).collect(),
@@ -134,11 +127,40 @@ impl<'a> InsertMessages<'a> {
             senders: rows.iter().map(|row| row.msg.sender_id).collect(),
             client_msg_ids: rows.iter().map(|row| row.msg.client_msg_id).collect(),
             types: rows.iter().map(|row| row.msg.message_type).collect(),
-            inlines,
-            longs,
+            contents: rows.iter().map(|row| places(&row.msg.content).0).collect(),
             events: rows.iter().map(|row| row.msg.event_id).collect(),
             created_at,
         }
+    }
+}
+
+/// Stores the contents that do not fit beside their messages, which are there.
+pub(super) struct InsertLongContents<'a> {
+    rooms: Vec<RoomId>,
+    seqs: Vec<Seq>,
+    contents: Vec<&'a str>,
+}
+
+statement! { InsertLongContents:
+    "INSERT INTO long_contents (room_id, seq, content) SELECT * FROM UNNEST("
+        rooms as Array<Uuid>,
+    ", " seqs as Array<BigInt>,
+    ", " contents as Array<Text>,
+    ")"
+}
+
+impl<'a> InsertLongContents<'a> {
+    /// `None` when all fit, as they do nearly always.
+    pub(super) fn of(rows: &[Row<'a>]) -> Option<Self> {
+        let longs = rows
+            .iter()
+            .filter_map(|row| Some((row, places(&row.msg.content).1?)));
+        let longs: Vec<_> = longs.collect();
+        (!longs.is_empty()).then(|| Self {
+            rooms: longs.iter().map(|(row, _)| row.msg.room_id).collect(),
+            seqs: longs.iter().map(|(row, _)| row.place.seq).collect(),
+            contents: longs.iter().map(|(_, content)| *content).collect(),
+        })
     }
 }
 

@@ -12,8 +12,12 @@ use url::Url;
 
 use crate::{real_service, store::Store};
 
-const MIGRATION: &str =
-    include_str!("../../../../migrations/postgres/2026-11-25-000000_initial/up.sql");
+const MIGRATIONS: &str = concat!(
+    include_str!("../../../../migrations/postgres/2026-11-25-000000_initial/up.sql"),
+    include_str!(
+        "../../../../migrations/postgres/2026-11-26-000000_messages_without_foreign_keys/up.sql"
+    ),
+);
 
 /// A database that is dropped with it.
 pub(super) struct Scratch {
@@ -112,7 +116,7 @@ fn server() -> Option<Url> {
 /// Makes the database that others are copies of, unless an earlier run has; returns its name.
 async fn template(server: &Url) -> String {
     let mut hasher = DefaultHasher::new();
-    MIGRATION.hash(&mut hasher);
+    MIGRATIONS.hash(&mut hasher);
     let name = format!("roomcast_template_{:016x}", hasher.finish());
     let admin = connect(server).await;
     // Several test binaries may run at once.
