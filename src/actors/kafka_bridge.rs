@@ -60,6 +60,9 @@ const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often an announcement tries again while the bridge is being rebuilt.
 const ANNOUNCE_RETRY: Duration = Duration::from_millis(50);
 
+/// Room for a record of usual size, so that it does not grow while it is written.
+const RECORD_BYTES: usize = 768;
+
 /// What the bridge works with; survives the bridge.
 #[derive(Clone)]
 pub struct BridgeParts {
@@ -247,7 +250,8 @@ fn publish(log: &MessageLog, origin: ServerId, event: Event) -> Appending {
 }
 
 fn encode(value: &impl serde::Serialize) -> Bytes {
-    let json = serde_json::to_vec(value).expect("records have string keys and no NaN");
+    let mut json = Vec::with_capacity(RECORD_BYTES);
+    serde_json::to_writer(&mut json, value).expect("records have string keys and no NaN");
     json.into()
 }
 

@@ -8,7 +8,7 @@
 //! the same persistor. A restart loses nothing: the bridge asks again, and the store recognises
 //! offsets that it has ingested.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use actix::{Actor, AtomicResponse, Context, Handler, Message, WrapFuture};
 use fail::fail_point;
@@ -45,8 +45,8 @@ impl PersistorActor {
 pub struct PersistBatch {
     pub log_id: LogId,
     pub partition: u32,
-    /// Never empty.
-    pub records: Vec<Record>,
+    /// Never empty; the bridge publishes what becomes of them.
+    pub records: Arc<[Record]>,
 }
 
 impl Actor for PersistorActor {

@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use secrecy::ExposeSecret;
 
-use super::lock;
+use super::{lock, topics::TOPICS};
 use crate::{
     config::{KafkaConfig, KafkaSecurity},
     message_log::Topic,
@@ -47,6 +47,16 @@ impl Settings {
 
     pub(super) fn topic(&self, topic: Topic) -> String {
         format!("{}{}", self.prefix, topic.name())
+    }
+
+    /// Returns the names of all topics, for who needs one for each record.
+    pub(super) fn names(&self) -> Names {
+        Names {
+            messages: self.topic(Topic::Messages),
+            persisted: self.topic(Topic::Persisted),
+            events: self.topic(Topic::Events),
+            dead_letters: self.topic(Topic::DeadLetters),
+        }
     }
 
     pub(super) fn group(&self) -> String {
@@ -111,6 +121,30 @@ impl Settings {
             .set("fetch.wait.max.ms", "500")
             .set("queued.max.messages.kbytes", "16384");
         config
+    }
+}
+
+/// What the topics are called at the brokers.
+pub(super) struct Names {
+    messages: String,
+    persisted: String,
+    events: String,
+    dead_letters: String,
+}
+
+impl Names {
+    pub(super) fn of_topic(&self, topic: Topic) -> &str {
+        match topic {
+            Topic::Messages => &self.messages,
+            Topic::Persisted => &self.persisted,
+            Topic::Events => &self.events,
+            Topic::DeadLetters => &self.dead_letters,
+        }
+    }
+
+    pub(super) fn topic_of(&self, name: &str) -> Option<Topic> {
+        let mut all = TOPICS.into_iter();
+        all.find(|topic| self.of_topic(*topic) == name)
     }
 }
 

@@ -22,7 +22,7 @@ use rdkafka::{
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::{
-    client::{Context, Settings},
+    client::{Context, Names, Settings},
     lock,
 };
 use crate::message_log::{BroadcastEvent, Topic};
@@ -200,10 +200,11 @@ impl Reader {
 
     fn read(&mut self) -> Result<(), KafkaError> {
         let consumer = self.connect()?;
+        let names = self.settings.names();
         consumer.assign(&self.list()?)?;
         let mut looked = Instant::now();
         while !self.stop.load(Ordering::Acquire) {
-            let records = self.gather(&consumer)?;
+            let records = self.gather(&consumer, &names)?;
             for batch in batches(records) {
                 self.hand_on(batch);
             }
@@ -241,6 +242,7 @@ impl Reader {
     fn gather(
         &mut self,
         consumer: &BaseConsumer<Context>,
+        names: &Names,
     ) -> Result<Vec<(Topic, u32, u64, Bytes)>, KafkaError> {
         let mut records = Vec::new();
         let mut patience = POLL_INTERVAL;
@@ -253,7 +255,7 @@ impl Reader {
                 None => break,
             };
             patience = Duration::ZERO;
-            let Some(topic) = self.topic_of(message.topic()) else {
+            let Some(topic) = names.topic_of(message.topic()) else {
                 continue;
             };
             let partition = message.partition().cast_unsigned();
@@ -263,12 +265,6 @@ impl Reader {
             records.push((topic, partition, next, value));
         }
         Ok(records)
-    }
-
-    fn topic_of(&self, name: &str) -> Option<Topic> {
-        TOPICS
-            .into_iter()
-            .find(|topic| self.settings.topic(*topic) == name)
     }
 
     /// Waits until the reader has room; a batch is never dropped while it is there.

@@ -22,7 +22,7 @@ use rdkafka::{
 use tokio::sync::oneshot;
 
 use super::{
-    client::{Context, Settings},
+    client::{Context, Names, Settings},
     queries::unavailable,
 };
 use crate::message_log::{AppendError, Appending, LogError, NewRecord, Topic};
@@ -47,6 +47,7 @@ type Client = ThreadedProducer<Deliveries>;
 pub(super) struct Producer {
     client: ArcSwapOption<Client>,
     settings: Settings,
+    names: Names,
     in_flight: AtomicUsize,
     /// No broker answers, as far as the client knows.
     is_down: AtomicBool,
@@ -64,6 +65,7 @@ impl Producer {
         let producer = Arc::new(Self {
             client: ArcSwapOption::empty(),
             settings: settings.clone(),
+            names: settings.names(),
             in_flight: AtomicUsize::new(0),
             is_down: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -125,8 +127,8 @@ impl Producer {
         let Some(client) = self.client.load_full() else {
             return Err(KafkaError::Canceled);
         };
-        let topic = self.settings.topic(record.topic);
-        let mut sent = BaseRecord::with_opaque_to(&topic, Box::new(answer))
+        let topic = self.names.of_topic(record.topic);
+        let mut sent = BaseRecord::with_opaque_to(topic, Box::new(answer))
             .key(record.key.as_str())
             .payload(&record.value[..]);
         if !record.headers.is_empty() {

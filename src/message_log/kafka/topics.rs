@@ -25,7 +25,7 @@ use crate::{
     message_log::{LogError, Topic},
 };
 
-const TOPICS: [Topic; 4] = [
+pub(super) const TOPICS: [Topic; 4] = [
     Topic::Messages,
     Topic::Persisted,
     Topic::Events,

@@ -1,7 +1,7 @@
 //! The work on one partition: its batches are stored one after the other, published while the next
 //! is stored, and committed in their order once everything before is published.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use backon::Retryable;
 use fail::fail_point;
@@ -72,7 +72,7 @@ impl Partition {
                 Some(next) = self.publishing.next() => self.commit(next).await,
                 records = self.reader.recv(), if self.publishing.len() < PUBLISHING => match records {
                     Some(records) => {
-                        if !self.store(records).await? {
+                        if !self.store(records.into()).await? {
                             break;
                         }
                     }
@@ -96,7 +96,7 @@ impl Partition {
     }
 
     /// Stores a batch and begins to publish it; returns whether there is more to do.
-    async fn store(&mut self, records: Vec<Record>) -> Result<bool, Stop> {
+    async fn store(&mut self, records: Arc<[Record]>) -> Result<bool, Stop> {
         let next = records.last().map_or(0, |record| record.offset + 1);
         match self.persist(&records).await? {
             Ingested::Done(outcomes) => {
@@ -122,14 +122,14 @@ impl Partition {
     }
 
     /// Asks the partition's persistor until it has an answer; never skips a record.
-    async fn persist(&self, records: &[Record]) -> Result<Ingested, Stop> {
+    async fn persist(&self, records: &Arc<[Record]>) -> Result<Ingested, Stop> {
         let persistors = &self.ingest.persistors;
         let persistor = &persistors[self.number as usize % persistors.len()];
         let attempt = || async {
             let answer = persistor.get().send(PersistBatch {
                 log_id: self.ingest.log.id(),
                 partition: self.number,
-                records: records.to_vec(),
+                records: Arc::clone(records),
             });
             match answer.await {
                 Ok(answer) => answer,

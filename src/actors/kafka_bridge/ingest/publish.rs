@@ -1,16 +1,30 @@
 //! What becomes of a batch once it is stored: everybody is told, and the dead are buried.
 
-use backon::Retryable;
-use futures_util::{FutureExt, future::join_all};
+use backon::BackoffBuilder;
 
 use super::{Ingest, backoff};
 use crate::{
     actors::kafka_bridge::{encode, publish},
     event::Event,
     message::{PersistedMessage, decode_origin},
-    message_log::{AppendError, MessageLog, NewRecord, Record, Topic, dead_letter},
+    message_log::{Appending, MessageLog, NewRecord, Record, Topic, dead_letter},
     store::RecordOutcome,
 };
+
+/// What a record became.
+enum Publication {
+    Stored(PersistedMessage),
+    Dead(NewRecord),
+}
+
+impl Publication {
+    fn record(&self) -> NewRecord {
+        match self {
+            Self::Stored(msg) => persisted_record(msg),
+            Self::Dead(letter) => letter.clone(),
+        }
+    }
+}
 
 /// Appends what each record became, here and now, so that the records of a room stay in order; the
 /// future ends when the log has all of it.
@@ -21,12 +35,12 @@ pub(super) fn all(
     outcomes: Vec<RecordOutcome>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let sent = records.iter().zip(outcomes);
-    let publishing: Vec<_> = sent
+    let publications: Vec<_> = sent
         .filter(|(record, _)| !record.is_hole)
         .map(|(record, outcome)| match outcome {
             RecordOutcome::New(msg)
             | RecordOutcome::Duplicate(msg)
-            | RecordOutcome::Replayed(msg) => append(&ingest.log, persisted_record(&msg)),
+            | RecordOutcome::Replayed(msg) => Publication::Stored(msg),
             RecordOutcome::Dead { reason, .. } => {
                 tell_sender(ingest, record, &reason);
                 let source = dead_letter::Source {
@@ -34,26 +48,42 @@ pub(super) fn all(
                     partition,
                     offset: record.offset,
                 };
-                append(
-                    &ingest.log,
-                    dead_letter::record(&record.value, &reason, &source),
-                )
+                Publication::Dead(dead_letter::record(&record.value, &reason, &source))
             }
         })
         .collect();
-    join_all(publishing).map(|_| ())
+    let log = ingest.log.clone();
+    let appending = append(&log, &publications);
+    async move {
+        let mut left = failed(publications, appending).await;
+        let mut pauses = backoff().build();
+        while !left.is_empty() {
+            tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+            let appending = append(&log, &left);
+            left = failed(left, appending).await;
+        }
+    }
 }
 
-/// Appends a record, again and again until the log has it.
-fn append(log: &MessageLog, record: NewRecord) -> impl Future<Output = ()> + Send + use<> {
-    let log = log.clone();
-    let first = log.append(record.clone());
-    async move {
-        let Err(error) = first.await else { return };
-        log::warn!(error:%; "a record is not published yet");
-        let again = || log.append(record.clone());
-        let _: Result<(), AppendError> = again.retry(backoff()).await;
+fn append(log: &MessageLog, publications: &[Publication]) -> Vec<Appending> {
+    let records = publications.iter().map(Publication::record);
+    records.map(|record| log.append(record)).collect()
+}
+
+/// Waits for the log's answers; returns what it did not take, in order.
+async fn failed(publications: Vec<Publication>, appending: Vec<Appending>) -> Vec<Publication> {
+    let mut left = Vec::new();
+    let mut reason = None;
+    for (publication, appending) in publications.into_iter().zip(appending) {
+        if let Err(error) = appending.await {
+            left.push(publication);
+            reason.get_or_insert(error);
+        }
     }
+    if let Some(error) = reason {
+        log::warn!(records = left.len(), error:%; "records are not published yet");
+    }
+    left
 }
 
 fn persisted_record(msg: &PersistedMessage) -> NewRecord {
