@@ -219,13 +219,11 @@ where
             Poll::Pending => {}
         }
         if !mem::replace(&mut self.has_begun, true) {
-            // The answer's head is still to be written: the flusher must not come before it.
+            // The answer's head is still to be written: the flusher must not come before it. Whoever
+            // carries it asks again when it is out.
             return match self.outbox.take() {
                 Some(bytes) => Poll::Ready(Some(Ok(bytes))),
-                None => {
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
+                None => Poll::Pending,
             };
         }
         self.outbox.poll_take(cx).map(|bytes| bytes.map(Ok))
