@@ -13,8 +13,12 @@ use std::{
 };
 
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use tokio::task::coop::unconstrained;
 
 type Task = LocalBoxFuture<'static, ()>;
+
+/// Tasks that end before others of the thread have a turn.
+const TURN_TASKS: usize = 128;
 
 /// What the thread's task has not seen yet.
 #[derive(Default)]
@@ -42,7 +46,8 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) {
         mem::replace(&mut newcomers.is_awaited, true)
     });
     if !is_awaited {
-        actix::spawn(run(Awaited));
+        // Its turns have a bound of their own: refused by tokio's, each task would be polled in vain.
+        actix::spawn(unconstrained(run(Awaited)));
     }
 }
 
@@ -60,13 +65,15 @@ impl Drop for Awaited {
 async fn run(_awaited: Awaited) {
     let mut tasks = FuturesUnordered::new();
     poll_fn(|cx| -> Poll<()> {
-        loop {
+        for _ in 0..TURN_TASKS {
             tasks.extend(newcomers(cx));
             // Not ready: it has done its turn, or none is left; it is woken for either.
             if !matches!(tasks.poll_next_unpin(cx), Poll::Ready(Some(()))) && are_all_seen() {
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
 }
@@ -84,7 +91,7 @@ fn are_all_seen() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, rc::Rc, thread};
+    use std::{cell::Cell, rc::Rc, thread, time::Duration};
 
     use tokio::sync::oneshot;
 
@@ -102,9 +109,13 @@ mod tests {
     }
 
     async fn until(is_so: impl Fn() -> bool) {
-        while !is_so() {
-            tokio::task::yield_now().await;
-        }
+        let waiting = async {
+            while !is_so() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        waited.expect("it comes to that");
     }
 
     #[actix::test]

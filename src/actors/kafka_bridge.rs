@@ -290,7 +290,8 @@ impl BridgeHandle {
     /// nobody waits for the answer. Its record carries the trace of the caller.
     ///
     /// `then` hears, later on this thread, that it is stored, or `UNAVAILABLE` when it is not or
-    /// when that is unknown: repeating is safe. It hears nothing when the server stops first.
+    /// when that is unknown: repeating is safe. It hears nothing when the server stops first, or when
+    /// the waiting itself panics.
     pub fn append(
         &self,
         msg: &SubmittedMessage,
