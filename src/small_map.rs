@@ -72,6 +72,9 @@ impl<K: Copy + Ord, V> SmallMap<K, V> {
 
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(K, &mut V) -> bool) {
         self.0.retain_mut(|(key, value)| keep(*key, value));
+        if self.0.is_empty() {
+            self.0 = Vec::new();
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {

@@ -295,6 +295,28 @@ mod tests {
     }
 
     #[test]
+    fn what_rooms_were_told_and_what_is_joined_here_end_apart() {
+        let (mut roster, now, one) = (Roster::default(), Instant::now(), present());
+        let socket = heartbeat(one.user_id);
+        roster.heard(&socket, now);
+        roster.joined(one);
+        roster.online(one, now);
+        let told = roster.offline(one.user_id, Vec::new());
+        assert_eq!(Vec::from_iter(told), [one.room_id]);
+        assert_eq!(roster.unheard(), [one], "it is still here");
+        roster.online(one, now);
+        roster.gone(one.user_id, socket.session_id);
+        assert_eq!(roster.present().count(), 0);
+        assert_eq!(
+            roster.rooms_of(one.user_id),
+            [one.room_id],
+            "as it was told"
+        );
+        roster.offline(one.user_id, Vec::new());
+        assert_eq!(roster.counts(), (0, 0));
+    }
+
+    #[test]
     fn a_user_who_left_the_room_is_news_again() {
         let (mut roster, now, one) = (Roster::default(), Instant::now(), present());
         roster.joined(one);
