@@ -54,6 +54,11 @@ async fn drains_under_load(signal: Signal) {
     server
         .await_metric("roomcast_messages_accepted_total", "", 100.0)
         .await;
+    // Who has not come in yet is not sent away, but sent elsewhere.
+    let joins = (witnesses.len() * rooms.len()) as f64;
+    server
+        .await_metric("roomcast_frames_out_total", "roomJoined", joins)
+        .await;
 
     server.signal(signal);
     let mut settled = Vec::new();
