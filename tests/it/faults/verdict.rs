@@ -59,12 +59,10 @@ impl Verdict {
         ];
         let counts = keys.map(|key| format!("{key} {}", count(&self.report, key)));
         let resumed = resumed.as_secs_f64();
-        // Nobody reads it: it is asserted all the same.
-        let _ = writeln!(
-            io::stderr(),
-            "FAULT {fault}: {}, delivery went on after {resumed:.1} s",
-            counts.join(", "),
-        );
+        let counts = counts.join(", ");
+        print(&format!(
+            "{fault}: {counts}, delivery went on after {resumed:.1} s"
+        ));
     }
 
     #[track_caller]
@@ -74,4 +72,10 @@ impl Verdict {
         assert_eq!(self.doubled_rows, 0, "messages with several rows");
         assert_eq!(self.rooms_with_gaps, 0, "rooms whose seqs have gaps");
     }
+}
+
+/// Adds a line to the table of faults.
+pub fn print(line: &str) {
+    // Nobody reads it: it is asserted all the same.
+    let _ = writeln!(io::stderr(), "FAULT {line}");
 }
