@@ -97,9 +97,8 @@ async fn store(
 /// sends it before the next. A parameter of a type of our own (an enum) would break it: such a type
 /// is looked up before.
 ///
-///  Whoever resets
-/// the ingest has waited for the partition's lock, or is seen by the question after it. Messages are
-/// only written under their room's lock: what is not found after it does not come.
+/// Whoever resets the ingest has waited for the partition's lock, or is seen by the question after
+/// it. Messages are only written under their room's lock: what is not found after it does not come.
 async fn look(conn: &Conn, slice: Slice<'_>) -> QueryResult<Option<Found>> {
     let (next, log_id, heads, stored, senders) = try_join5(
         lock_offset(conn, slice.partition),

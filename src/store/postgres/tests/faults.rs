@@ -6,7 +6,7 @@ use super::{open, proxy::Proxy, scratch};
 use crate::{
     ids::Seq,
     store::{
-        IngestBatch, Ingested, NewUser, PageCursor, RecordOutcome,
+        IngestBatch, IngestError, Ingested, NewUser, PageCursor, RecordOutcome,
         suite::{Scene, batch, ingest, page, scene, told},
     },
 };
@@ -41,6 +41,31 @@ async fn workers_that_race_on_a_partition_store_each_record_once() {
     let (seqs, _) = page(&store, scene.room, PageCursor::AfterSeq(Seq::ZERO), 100).await;
     assert_eq!(seqs, (1..=60).collect::<Vec<_>>());
     assert_eq!(store.ingest_offsets().await.expect("up"), [(0, 60)]);
+}
+
+#[tokio::test]
+async fn a_reset_that_a_new_connection_waits_for_is_seen() {
+    let Some((scratch, store)) = open().await else {
+        return;
+    };
+    let scene = scene(&store).await;
+    ingest(&store, batch(0, &scene.messages(1))).await;
+    let reset = scratch::connect(&scratch.url()).await;
+    let hold = "BEGIN; SELECT FROM ingest_offsets FOR UPDATE";
+    reset.batch_execute(hold).await.expect("a lock");
+    // Has prepared none of its statements, which leave together all the same.
+    let cold = scratch.store().await;
+    let late = tokio::spawn({
+        let records = batch(1, &scene.messages(1));
+        async move { cold.ingest(records).await }
+    });
+    let waiting = "SELECT pid::text FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while scratch.texts(waiting).await.is_empty() {}
+    let forget = "UPDATE installation SET log_id = NULL; COMMIT";
+    reset.batch_execute(forget).await.expect("a commit");
+    let refused = late.await.expect("no panic");
+    assert!(matches!(refused, Err(IngestError::OtherLog)), "{refused:?}");
 }
 
 #[tokio::test]
