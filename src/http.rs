@@ -38,6 +38,7 @@ use actix_cors::Cors;
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, Responder, Route, guard,
     http::{Method, header},
+    middleware::Compress,
     web::{self, ServiceConfig},
 };
 use ipnet::IpNet;
@@ -64,9 +65,18 @@ const CORS_MAX_AGE_S: usize = 600;
 
 /// Registers every route.
 pub fn configure(config: &mut ServiceConfig) {
-    // Routes are tried one after another: handshakes come in storms.
+    // Routes are tried one after another: handshakes come in storms. A socket's body lives as long
+    // as it does, and would carry a compressor that it never uses.
     socket::configure(config);
     socket_io::configure(config);
+    #[cfg(feature = "echo")]
+    echo::configure(config);
+    let compressed = web::scope("").wrap(Compress::default());
+    config.service(compressed.configure(configure_answers));
+}
+
+/// Registers the routes that answer, and open no socket.
+fn configure_answers(config: &mut ServiceConfig) {
     accounts::configure(config);
     rooms::configure(config);
     members::configure(config);
@@ -75,8 +85,6 @@ pub fn configure(config: &mut ServiceConfig) {
     health::configure(config);
     specifications::configure(config);
     demo::configure(config);
-    #[cfg(feature = "echo")]
-    echo::configure(config);
     page::configure(config);
 }
 

@@ -9,7 +9,7 @@ use actix::Actor;
 use actix_web::{
     App, HttpServer,
     dev::ServerHandle,
-    middleware::{Compress, from_fn},
+    middleware::from_fn,
     web::{self, Data, ServiceConfig},
 };
 use anyhow::Context as _;
@@ -48,7 +48,6 @@ pub(super) fn gateway(
                 .app_data(health.clone())
                 .app_data(registry.clone())
                 .configure(http::configure)
-                .wrap(Compress::default())
                 .wrap(from_fn(http::bound))
                 .wrap(http::cors(&gateway.config.http))
                 .wrap(from_fn(http::finish))

@@ -12,6 +12,7 @@ mod balance;
 mod bench;
 mod bursts;
 mod cli;
+mod compression;
 mod config;
 mod documents;
 mod draining;
