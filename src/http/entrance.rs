@@ -1,22 +1,21 @@
-//! New connections of a thread take turns: few begin between two looks at its sockets, so that
-//! whoever is connected waits for few of them, however many come at once.
+//! Handshakes of a thread take turns: few begin between two looks at its sockets, so that whoever
+//! is connected waits for few of them, however many come at once.
 
 use std::sync::Arc;
 
 use actix_web::rt;
 use tokio::{sync::Semaphore, task::yield_now};
 
-/// Connections that begin between two looks at the thread's sockets.
+/// Handshakes that begin between two looks at the thread's sockets.
 const AT_ONCE: usize = 4;
 
 thread_local! {
     static TURNS: Arc<Semaphore> = Arc::new(Semaphore::new(AT_ONCE));
 }
 
-/// Waits for the turn of a connection; those who wait for longer come first.
+/// Waits for the turn of a handshake; those who wait for longer come first.
 ///
-/// With most connections comes their first request, which is answered in that turn. A turn does not
-/// last until then: the answer may have to wait for the store.
+/// A turn does not last until the handshake is done, which may have to wait for the store.
 pub(super) async fn turn() {
     let turns = TURNS.with(Arc::clone);
     // They are never closed.

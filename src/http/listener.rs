@@ -17,7 +17,7 @@ use actix_web::{
 };
 use socket2::{Domain, Socket, Type};
 
-use super::{entrance, gate::TlsGate, paced::PacedStream, upgrade};
+use super::{gate::TlsGate, paced::PacedStream, upgrade};
 
 /// HTTP headers must be here within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,7 +107,6 @@ where
         fn_service(move |stream: TcpStream| {
             let gate = gate.clone();
             async move {
-                entrance::turn().await;
                 let peer = stream.peer_addr().ok();
                 let accepted = PacedStream::accept(stream, gate.as_ref()).await;
                 let stream = accepted.inspect_err(|error| {

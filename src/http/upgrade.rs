@@ -20,6 +20,8 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     carrier::{Carrier, Incoming},
+    connection::Connection,
+    entrance,
     paced::PacedStream,
 };
 use crate::tls::TransportWriter;
@@ -42,6 +44,11 @@ where
     S::Error: Into<Response<BoxBody>>,
     B: MessageBody + 'static,
 {
+    // Its head is whole: it is not idle while it waits.
+    let connection = request.conn_data::<Rc<Connection>>().cloned();
+    let waiting = connection.map(Connection::begin);
+    entrance::turn().await;
+    drop(waiting);
     let mut parts = framed.into_parts();
     let (reading, writing) = parts.io.into_split();
     let (incoming, turn) = Incoming::new(parts.read_buf.freeze(), reading);

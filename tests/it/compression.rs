@@ -1,11 +1,14 @@
-//! Whose answers are compressed: those of who can read it, and no upgrade.
+//! Which answers are compressed: those for who asks, and none on a route of sockets.
 
 use reqwest::{
     Client, Response,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, VARY},
 };
 
-use crate::harness::{RawSocket, TestServer, raw::upgrade_request};
+use crate::harness::{
+    TestServer,
+    raw::{exchange, upgrade_request},
+};
 
 async fn get(server: &TestServer, path: &str, encodings: &str) -> Response {
     let request = Client::new().get(server.url(path));
@@ -45,15 +48,16 @@ async fn what_is_read_is_compressed_for_who_asks() {
 }
 
 #[tokio::test]
-async fn an_upgrade_carries_no_compressor() {
+async fn what_opens_sockets_has_no_compressor() {
     let server = TestServer::start().await;
-    for (more, status) in [("", "101"), ("Origin: http://elsewhere.example\r\n", "403")] {
-        let mut socket = RawSocket::connect(&server).await;
-        let request = upgrade_request(&format!("Accept-Encoding: gzip\r\n{more}"));
-        let written = socket.write(request.as_bytes()).await;
-        written.expect("it is open");
-        let head = socket.head().await.expect("an answer");
-        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
-        assert!(!head.contains("content-encoding"), "{head}");
+    // Refused for its origin, and for a transport that there is not.
+    let foreign = "Accept-Encoding: gzip\r\nOrigin: http://elsewhere.example\r\n";
+    let polling = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\n\
+                   Connection: close\r\nAccept-Encoding: gzip\r\n\r\n";
+    for (request, status) in [(upgrade_request(foreign), 403), (polling.to_owned(), 400)] {
+        let answer = exchange(&server, request).await;
+        assert_eq!(answer.status, status);
+        assert!(!answer.body.is_empty(), "{status}");
+        assert_eq!(answer.header("content-encoding"), None, "{status}");
     }
 }

@@ -44,7 +44,9 @@ struct Sample {
 pub(crate) fn measure(plan: &Plan) -> anyhow::Result<Vec<Line>> {
     let services = plan.services()?;
     // Brokers that have just started are several times slower for a while.
-    of_roomcast(plan, &services.ground()?, SECONDS)?;
+    if let Err(error) = of_roomcast(plan, &services.ground()?, SECONDS) {
+        eprintln!("acceptances: warming up: {error:#}");
+    }
     let [mut bare_rate, mut rate, mut one, mut some] =
         [(); 4].map(|()| Figures::new(Unit::PerSecond));
     let [mut bare_cpu, mut gateway_cpu, mut all_cpu] =

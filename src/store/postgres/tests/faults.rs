@@ -61,7 +61,9 @@ async fn a_reset_that_a_new_connection_waits_for_is_seen() {
     });
     let waiting = "SELECT pid::text FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while scratch.texts(waiting).await.is_empty() {}
+    while scratch.texts(waiting).await.is_empty() {
+        assert!(!late.is_finished(), "it has to wait for the lock");
+    }
     let forget = "UPDATE installation SET log_id = NULL; COMMIT";
     reset.batch_execute(forget).await.expect("a commit");
     let refused = late.await.expect("no panic");
