@@ -178,7 +178,11 @@ async fn a_declared_length_is_not_believed() {
         let before = server.forget_peak();
         stream(&server, &others.alice, len).await;
         let grown = server.peak_kib().saturating_sub(before);
-        assert!(grown < 1_024, "{grown} KiB more for a frame of {len} bytes");
+        // The allocator takes memory by megabytes; what is streamed is hundreds of them.
+        assert!(
+            grown < 8 * 1_024,
+            "{grown} KiB more for a frame of {len} bytes"
+        );
         others.chat().await;
     }
 }
