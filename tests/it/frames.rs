@@ -175,14 +175,9 @@ async fn a_declared_length_is_not_believed() {
         stream(&server, &others.alice, 8 << 30).await;
     }
     for len in [1 << 30, 8 << 30] {
-        let before = server.forget_peak();
-        stream(&server, &others.alice, len).await;
-        let grown = server.peak_kib().saturating_sub(before);
-        // The allocator takes memory by megabytes; what is streamed is hundreds of them.
-        assert!(
-            grown < 8 * 1_024,
-            "{grown} KiB more for a frame of {len} bytes"
-        );
+        let streaming = async || stream(&server, &others.alice, len).await;
+        let grown = server.least_growth_kib(streaming).await;
+        assert!(grown < 1_024, "{grown} KiB more for a frame of {len} bytes");
         others.chat().await;
     }
 }
@@ -214,11 +209,9 @@ async fn a_million_empty_fragments_are_one_violation() {
     for _ in 0..4 {
         flood(&server, &others.alice).await;
     }
-    let before = server.forget_peak();
-    flood(&server, &others.alice).await;
-    let grown = server.peak_kib().saturating_sub(before);
-    // The allocator takes memory by megabytes.
-    assert!(grown < 4 * 1_024, "{grown} KiB more");
+    let flooding = async || flood(&server, &others.alice).await;
+    let grown = server.least_growth_kib(flooding).await;
+    assert!(grown < 1_024, "{grown} KiB more");
     others.chat().await;
 }
 

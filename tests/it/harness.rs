@@ -6,6 +6,7 @@ mod bystanders;
 mod cli;
 mod client;
 mod database;
+mod footprint;
 mod ground;
 pub mod raw;
 mod rest;
