@@ -13,6 +13,7 @@ pub(crate) enum Unit {
     PerSecond,
     PerCpuSecond,
     Instructions,
+    SystemCalls,
     MiB,
     Times,
 }
@@ -28,6 +29,7 @@ impl fmt::Display for Unit {
             Self::PerSecond => "/s",
             Self::PerCpuSecond => "/CPU-s",
             Self::Instructions => " instructions",
+            Self::SystemCalls => " calls",
             Self::MiB => " MiB",
             Self::Times => "×",
         })

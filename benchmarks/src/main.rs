@@ -2,6 +2,7 @@
 //!
 //! `dev/benchmark` builds it, and `docs/BENCHMARKS.md` says how to read what it prints.
 
+mod counting;
 mod crowd;
 mod figures;
 mod floor;

@@ -39,24 +39,6 @@ pub(crate) fn pinned(core: Core, program: &Path) -> Command {
     command
 }
 
-/// Returns a command that runs a program and counts its instructions; the log says how many.
-pub(crate) fn counted(program: &Path, log: &Path) -> Command {
-    let mut command = Command::new("valgrind");
-    command
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(format!("--log-file={}", log.display()))
-        .arg(program);
-    command
-}
-
-/// Reads how many instructions a program executed outside the kernel.
-pub(crate) fn instructions(log: &Path) -> anyhow::Result<u64> {
-    let log = fs::read_to_string(log)?;
-    let collected = log.lines().find_map(|line| line.split_once("Collected :"));
-    let (_, number) = collected.context("valgrind has counted nothing")?;
-    Ok(number.trim().parse()?)
-}
-
 /// Moves this thread, which is the process's first, to a core; threads and processes that it starts
 /// go with it.
 pub(crate) fn move_to(core: Core) -> anyhow::Result<()> {

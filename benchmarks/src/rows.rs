@@ -1,9 +1,9 @@
 //! What is measured: a module for each kind of load, a number for each row of the table.
 
 mod build;
+mod counts;
 mod fanout;
 mod history;
-mod instructions;
 mod memory;
 mod services;
 mod stalled;
@@ -32,7 +32,7 @@ type Measure = fn(&Plan) -> anyhow::Result<Vec<Line>>;
 /// All rows, in the order in which they are run.
 pub(crate) const ROWS: &[(&[u8], Measure)] = &[
     (&[1, 2, 4], fanout::measure),
-    (&[3], instructions::measure),
+    (&[3], counts::measure),
     (&[5], memory::measure),
     (&[6], storm::measure),
     (&[12], stalled::measure),
