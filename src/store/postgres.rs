@@ -17,14 +17,14 @@ use std::{sync::Arc, time::Duration};
 
 use diesel::prelude::*;
 use diesel_async::{
-    AsyncPgConnection, RunQueryDsl,
+    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool, PoolError},
+        deadpool::{Hook, HookError, Object, Pool, PoolError},
     },
 };
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{IngestBatch, IngestError, Ingested, OpenError, StoreError, Visibility, schema::rooms};
 use crate::{
@@ -49,8 +49,12 @@ const CONNECTING: usize = 3;
 /// How long a call waits for a connection that others hold.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long a connection counts as one that works without being tried: a trial is a round trip, and
+/// a server that hangs up is noticed without one.
+const PROVEN: Duration = Duration::from_secs(1);
+
 /// How long an idle connection may take to show that it still works.
-const RECYCLE_TIMEOUT: Duration = Duration::from_secs(2);
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A database on a server, and connections to it.
 #[derive(Clone)]
@@ -95,11 +99,12 @@ impl Database {
     }
 }
 
-/// Connections are tried before they are lent: those of a server that was restarted are replaced
-/// there and then, and fail nobody.
+/// Connections that have been idle are tried before they are lent: those of a server that was
+/// restarted or has vanished are replaced there and then, and fail nobody.
 fn pool(server: Server) -> Result<Pool<Conn>, OpenError> {
     let mut config = ManagerConfig::default();
-    config.recycling_method = RecyclingMethod::Verified;
+    // Those that are closed, or left in a transaction, are not lent.
+    config.recycling_method = RecyclingMethod::Fast;
     let turns = Arc::new(Semaphore::new(CONNECTING));
     config.custom_setup = Box::new(move |_| {
         let (server, turns) = (server.clone(), Arc::clone(&turns));
@@ -118,10 +123,27 @@ fn pool(server: Server) -> Result<Pool<Conn>, OpenError> {
         .queue_mode(deadpool::managed::QueueMode::Lifo)
         .wait_timeout(Some(WAIT_TIMEOUT))
         .create_timeout(Some(connection::CONNECT_TIMEOUT))
-        .recycle_timeout(Some(RECYCLE_TIMEOUT))
+        .pre_recycle(Hook::async_fn(|conn: &mut Conn, metrics| {
+            let is_proven = metrics.last_used() < PROVEN;
+            Box::pin(async move {
+                if is_proven {
+                    Ok(())
+                } else {
+                    try_out(conn).await
+                }
+            })
+        }))
         .runtime(deadpool::Runtime::Tokio1)
         .build()
         .map_err(|error| StoreError::Fault(error.to_string()).into())
+}
+
+/// Asks for nothing, and waits for the answer.
+async fn try_out(conn: &mut Conn) -> Result<(), HookError> {
+    match timeout(TRIAL_TIMEOUT, conn.batch_execute("")).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(HookError::message("it does not answer")),
+    }
 }
 
 /// Runs a unit of work that writes.

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
-use futures_util::future::{try_join4, try_join5};
+use futures_util::future::{try_join, try_join4, try_join5};
 
 use super::{
     Conn,
     plan::{Entry, Found, Plan, Row, Stored, replay},
     queries::messages::{MessageRow, message_of},
-    statements::{FindStored, InsertLongContents, InsertMessages, MoveHeads, MoveOffset},
+    statements::{FindStored, InsertLongContents, InsertMessages, MoveHeads, MoveOffset, PlanOnce},
 };
 use crate::{
     ids::{EventId, LogId, MessageId, RoomId, Seq, UserId},
@@ -100,14 +100,16 @@ async fn store(
 /// Whoever resets the ingest has waited for the partition's lock, or is seen by the question after
 /// it. Messages are only written under their room's lock: what is not found after it does not come.
 async fn look(conn: &Conn, slice: Slice<'_>) -> QueryResult<Option<Found>> {
-    let (next, log_id, heads, stored, senders) = try_join5(
+    let questions = try_join5(
         lock_offset(conn, slice.partition),
         bound_log(conn),
         lock_rooms(conn, slice.entries),
         find(conn, slice.entries),
         find_senders(conn, slice.entries),
-    )
-    .await?;
+    );
+    let planning = PlanOnce::default();
+    let planning = planning.execute(&mut &*conn);
+    let (_, (next, log_id, heads, stored, senders)) = try_join(planning, questions).await?;
     Ok(next.map(|next| Found {
         next,
         log_id,

@@ -46,6 +46,19 @@ macro_rules! statement {
 /// Without borrowed fields a lifetime only gives all statements one shape.
 type Borrow<'a> = std::marker::PhantomData<&'a ()>;
 
+/// Has the statements of a transaction planned once a connection, and not for what they are given
+/// each time, which takes as long as executing them. By their indexes: a plan that is kept must not
+/// read all of a table that was small when it was made.
+#[derive(Default)]
+pub(super) struct PlanOnce<'a>(Borrow<'a>);
+
+// Where there is no index (`installation` has one row), a forbidden scan looks so dear that it would
+// be compiled.
+statement! { PlanOnce:
+    "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
+     set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
+}
+
 /// Finds the stored messages of these keys, and the records that stored them.
 pub(super) struct FindStored<'a> {
     rooms: Vec<RoomId>,

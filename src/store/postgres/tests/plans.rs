@@ -1,26 +1,45 @@
 //! What the server keeps between two batches.
 
-use diesel::{QueryableByName, sql_types::Text};
-use diesel_async::RunQueryDsl;
+use diesel::{
+    QueryableByName,
+    sql_types::{Integer, Text},
+};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection, pooled_connection::deadpool::Object};
 use secrecy::SecretString;
 
-use super::open;
+use super::{Scratch, open};
 use crate::store::{
-    postgres::Database,
+    postgres::{Conn, Database, statements::PlanOnce},
     suite::{batch, scene},
 };
 
 #[derive(QueryableByName)]
 struct Statement {
     #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Integer)]
+    parameters: i32,
+    #[diesel(sql_type = Text)]
     statement: String,
 }
 
-#[tokio::test]
-async fn the_statements_of_an_ingest_are_prepared_once() {
-    let Some((scratch, store)) = open().await else {
-        return;
-    };
+#[derive(QueryableByName)]
+struct PlanLine {
+    #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+    line: String,
+}
+
+/// Returns the statements that were planned once and executed thrice or more.
+async fn kept(conn: &mut Conn) -> Vec<Statement> {
+    let kept = "SELECT name, cardinality(parameter_types) AS parameters, statement \
+         FROM pg_prepared_statements WHERE generic_plans >= 3 AND custom_plans = 0";
+    let kept = diesel::sql_query(kept).load(conn).await;
+    kept.expect("a query")
+}
+
+/// Stores three batches; returns the connection that they went over.
+async fn ingested() -> Option<(Scratch, Object<Conn>)> {
+    let (scratch, store) = open().await?;
     let scene = scene(&store).await;
     let url = SecretString::from(scratch.url().as_str());
     let database = Database::open(&url.into(), false).await.expect("it opens");
@@ -28,11 +47,42 @@ async fn the_statements_of_an_ingest_are_prepared_once() {
         let stored = database.ingest(batch(from, &scene.messages(count))).await;
         stored.expect("up");
     }
-    let mut conn = database.connection().await.expect("the one that was used");
-    let often = "SELECT statement FROM pg_prepared_statements \
-         WHERE generic_plans + custom_plans >= 3";
-    let often = diesel::sql_query(often).load::<Statement>(&mut conn).await;
-    let often = often.expect("a query");
+    let conn = database.connection().await.expect("the one that was used");
+    Some((scratch, conn))
+}
+
+/// Tables are small here: a plan for what they are now would read all of them.
+#[tokio::test]
+async fn what_is_kept_goes_by_indexes() {
+    let Some((_scratch, mut conn)) = ingested().await else {
+        return;
+    };
+    let statements = kept(&mut conn).await;
+    conn.batch_execute("BEGIN").await.expect("up");
+    let planning = PlanOnce::default().execute(&mut conn).await;
+    planning.expect("a query");
+    for statement in statements {
+        let nothing = vec!["NULL"; statement.parameters as usize].join(", ");
+        let given = match nothing.is_empty() {
+            true => nothing,
+            false => format!("({nothing})"),
+        };
+        let explain = format!("EXPLAIN EXECUTE {}{given}", statement.name);
+        let plan = diesel::sql_query(explain).load::<PlanLine>(&mut conn).await;
+        for PlanLine { line } in plan.expect("a plan") {
+            let is_bad = line.contains("JIT")
+                || line.contains("Seq Scan") && !line.contains("on installation");
+            assert!(!is_bad, "{}: {line}", statement.statement);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_statements_of_an_ingest_are_prepared_and_planned_once() {
+    let Some((_scratch, mut conn)) = ingested().await else {
+        return;
+    };
+    let often = kept(&mut conn).await;
     for part in [
         "\"ingest_offsets\".\"partition\" = $1",
         "FROM \"rooms\" WHERE",
