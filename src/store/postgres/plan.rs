@@ -104,8 +104,12 @@ impl<'a> Plan<'a> {
             return dead("no such sender");
         }
         let key = msg.dedup_key();
-        if let Some((_, stored)) = self.stored.get(&key) {
-            return RecordOutcome::Duplicate(stored.clone());
+        if let Some((event_id, stored)) = self.stored.get(&key) {
+            return RecordOutcome::Duplicate(PersistedMessage {
+                // The log is read again from its beginning.
+                replayed: *event_id == msg.event_id,
+                ..stored.clone()
+            });
         }
         if let Some(stored) = self.placed(&key) {
             return RecordOutcome::Duplicate(PersistedMessage {

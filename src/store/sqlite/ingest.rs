@@ -139,8 +139,12 @@ impl<'a> Ingest<'a> {
             return Ok(RecordOutcome::New(stored));
         }
         let stored = find(self.conn, msg.dedup_key())?;
-        let (_, stored) = stored.ok_or(diesel::result::Error::NotFound)?;
-        Ok(RecordOutcome::Duplicate(stored))
+        let (event_id, stored) = stored.ok_or(diesel::result::Error::NotFound)?;
+        Ok(RecordOutcome::Duplicate(PersistedMessage {
+            // The log is read again from its beginning.
+            replayed: event_id == msg.event_id,
+            ..stored
+        }))
     }
 
     fn head(&mut self, room_id: RoomId) -> QueryResult<Option<Head>> {
