@@ -30,7 +30,11 @@ use crate::{
 /// Longest e-mail address, in bytes.
 pub const MAX_EMAIL_BYTES: usize = 254;
 
-/// How long an account is believed without asking the store.
+/// How long somebody who logs in waits for a turn.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// How long an account is believed without asking the store; and, while the store is away, for how
+/// long after it was seen last.
 const USER_TTL: Duration = Duration::from_secs(30);
 
 /// Most accounts that are remembered.

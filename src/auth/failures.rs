@@ -1,21 +1,26 @@
 //! Failed logins, counted by account and by address; who has too many waits.
 //!
-//! An attempt is counted before the password is looked at, so that many at once do not slip
-//! through together, and taken back unless it fails.
+//! An attempt takes one of the places that are left for failures before the password is looked at,
+//! so that many at once do not slip through together, and gives it back unless it fails. When all
+//! that are left are taken, some of those under way may still be right: who comes then waits.
 
 use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
-use super::MAX_EMAIL_BYTES;
+use super::{MAX_EMAIL_BYTES, MAX_WAIT};
 use crate::{error::ApiError, limits::network};
 
 /// How long a failure counts: from the first of a window.
@@ -35,38 +40,56 @@ enum Suspect {
     Address(IpAddr),
 }
 
-/// Attempts since `began`.
+/// The failures that are left since `began`; closed when there are none.
 #[derive(Debug)]
 struct Window {
     began: Instant,
-    /// Failures, and attempts whose end is open.
-    counted: AtomicU32,
-    failures: AtomicU32,
+    left: Arc<Semaphore>,
+    most: usize,
+    failures: AtomicUsize,
 }
 
 impl Window {
-    fn new() -> Arc<Self> {
+    fn new(most: u32) -> Arc<Self> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let most = most.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             began: Instant::now(),
-            counted: AtomicU32::new(0),
-            failures: AtomicU32::new(0),
+            left: Arc::new(Semaphore::new(most)),
+            most,
+            failures: AtomicUsize::new(0),
         })
     }
 
-    /// Counts an attempt, if there is room for a failure.
-    fn begin(&self, most: u32) -> Result<(), ApiError> {
-        let one_more = |counted| (counted < most).then_some(counted + 1);
-        let begun = self
-            .counted
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
-        match begun {
-            Ok(_) => Ok(()),
-            Err(_) if self.failures.load(Ordering::SeqCst) >= most => {
+    /// Takes a place, as soon as there is one.
+    async fn begin(self: Arc<Self>) -> Result<Place, ApiError> {
+        match Arc::clone(&self.left).acquire_owned().await {
+            Ok(permit) => Ok(Place {
+                window: self,
+                permit,
+            }),
+            Err(_) => {
                 let wait = WINDOW.saturating_sub(self.began.elapsed());
                 Err(ApiError::rate_limited(wait))
             }
-            // Nobody has failed too often yet: some of those under way may be right.
-            Err(_) => Err(ApiError::unavailable("too many logins at once")),
+        }
+    }
+}
+
+/// A failure that may still happen; dropped, it is given back.
+#[derive(Debug)]
+struct Place {
+    window: Arc<Window>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn failed(self) {
+        self.permit.forget();
+        let before = self.window.failures.fetch_add(1, Ordering::SeqCst);
+        if before + 1 >= self.window.most {
+            // Whoever waits is told.
+            self.window.left.close();
         }
     }
 }
@@ -74,23 +97,13 @@ impl Window {
 /// A login whose end is open; when it is dropped it was none that counts.
 #[derive(Debug)]
 pub struct Attempt {
-    windows: Vec<Arc<Window>>,
+    places: Vec<Place>,
 }
 
 impl Attempt {
     /// The password was wrong, or there is no such account: it counts.
-    pub fn failed(mut self) {
-        for window in self.windows.drain(..) {
-            window.failures.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        for window in &self.windows {
-            window.counted.fetch_sub(1, Ordering::SeqCst);
-        }
+    pub fn failed(self) {
+        self.places.into_iter().for_each(Place::failed);
     }
 }
 
@@ -114,21 +127,22 @@ impl LoginFailures {
         }
     }
 
-    /// Begins an attempt to log in with an address in lower case.
+    /// Begins an attempt to log in with an address in lower case, once there is room for its failure.
     ///
     /// # Errors
     /// `RATE_LIMITED`, with the time after which they may try again, when the account or the
-    /// address has failed too often; `UNAVAILABLE` when it would if all under way failed.
-    pub fn begin(&self, email: &str, addr: IpAddr) -> Result<Attempt, ApiError> {
-        let mut attempt = Attempt {
-            windows: Vec::new(),
+    /// address has failed too often; `UNAVAILABLE` when too many are under way for too long.
+    pub async fn begin(&self, email: &str, addr: IpAddr) -> Result<Attempt, ApiError> {
+        let beginning = async {
+            let mut places = Vec::new();
+            for (suspect, most) in self.suspects(email, addr) {
+                let window = self.windows.get_with(suspect, || Window::new(most));
+                places.push(window.begin().await?);
+            }
+            Ok(Attempt { places })
         };
-        for (suspect, most) in self.suspects(email, addr) {
-            let window = self.windows.get_with(suspect, Window::new);
-            window.begin(most)?;
-            attempt.windows.push(window);
-        }
-        Ok(attempt)
+        let too_many = |_| ApiError::unavailable("too many logins at once");
+        timeout(MAX_WAIT, beginning).await.map_err(too_many)?
     }
 
     fn suspects(&self, email: &str, addr: IpAddr) -> Vec<(Suspect, u32)> {
@@ -152,6 +166,10 @@ impl LoginFailures {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::error::Code;
 
@@ -159,83 +177,100 @@ mod tests {
         begun.err().map(|error| error.code)
     }
 
-    fn fail(failures: &LoginFailures, email: &str, addr: IpAddr) {
-        failures.begin(email, addr).expect("room").failed();
+    async fn fail(failures: &LoginFailures, email: &str, addr: IpAddr) {
+        failures.begin(email, addr).await.expect("room").failed();
     }
 
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const AWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
-    #[test]
-    fn an_account_and_an_address_have_their_own_counts() {
+    #[tokio::test]
+    async fn an_account_and_an_address_have_their_own_counts() {
         let failures = LoginFailures::new(Some(2));
-        fail(&failures, "a@example.com", HOME);
-        fail(&failures, "a@example.com", HOME);
-        let refused = failures.begin("a@example.com", AWAY);
+        fail(&failures, "a@example.com", HOME).await;
+        fail(&failures, "a@example.com", HOME).await;
+        let refused = failures.begin("a@example.com", AWAY).await;
         assert_eq!(code(refused), Some(Code::RateLimited));
         for n in 0..18 {
-            fail(&failures, &format!("{n}@example.com"), HOME);
+            fail(&failures, &format!("{n}@example.com"), HOME).await;
         }
-        let refused = failures.begin("b@example.com", HOME);
+        let refused = failures.begin("b@example.com", HOME).await;
         assert_eq!(code(refused), Some(Code::RateLimited), "20 of the address");
-        assert_eq!(code(failures.begin("b@example.com", AWAY)), None);
+        assert_eq!(code(failures.begin("b@example.com", AWAY).await), None);
     }
 
-    #[test]
-    fn an_ipv6_network_is_one_address() {
+    #[tokio::test]
+    async fn an_ipv6_network_is_one_address() {
         let failures = LoginFailures::new(Some(1));
         for n in 0..10 {
             let addr = format!("2001:db8::{n}:1").parse().expect("an address");
-            fail(&failures, &format!("{n}@example.com"), addr);
+            fail(&failures, &format!("{n}@example.com"), addr).await;
         }
-        let check = |addr: &str, expected: Option<Code>| {
-            let begun = failures.begin("a@example.com", addr.parse().expect("an address"));
-            assert_eq!(code(begun), expected, "{addr}");
+        let check = async |addr: &str, expected: Option<Code>| {
+            let addr = addr.parse().expect("an address");
+            let begun = failures.begin("a@example.com", addr).await;
+            assert_eq!(code(begun), expected);
         };
-        check("2001:db8::ffff", Some(Code::RateLimited));
-        check("2001:db8:0:1::1", None);
+        check("2001:db8::ffff", Some(Code::RateLimited)).await;
+        check("2001:db8:0:1::1", None).await;
     }
 
-    #[test]
-    fn only_failures_count_in_the_end() {
-        let failures = LoginFailures::new(Some(2));
+    #[tokio::test]
+    async fn only_failures_count_in_the_end() {
+        let failures = LoginFailures::new(Some(1));
         for _ in 0..5 {
-            failures.begin("a@example.com", HOME).expect("room");
+            failures.begin("a@example.com", HOME).await.expect("room");
         }
-        fail(&failures, "a@example.com", HOME);
-        let open = failures.begin("a@example.com", HOME).expect("room");
-        let refused = failures.begin("a@example.com", HOME);
-        assert_eq!(code(refused), Some(Code::Unavailable), "one may still fail");
-        open.failed();
-        let refused = failures.begin("a@example.com", HOME);
+        fail(&failures, "a@example.com", HOME).await;
+        let refused = failures.begin("a@example.com", HOME).await;
         assert_eq!(code(refused), Some(Code::RateLimited));
     }
 
-    #[test]
-    fn who_is_refused_leaves_no_count() {
+    #[tokio::test]
+    async fn while_those_under_way_may_be_right_the_others_wait() {
         let failures = LoginFailures::new(Some(1));
-        fail(&failures, "a@example.com", HOME);
+        let first = failures.begin("a@example.com", HOME).await.expect("room");
+        let mut second = pin!(failures.begin("a@example.com", HOME));
+        let mut third = pin!(failures.begin("a@example.com", HOME));
+        assert!((&mut second).now_or_never().is_none(), "it is judged too");
+        assert!((&mut third).now_or_never().is_none(), "it is judged too");
+        drop(first);
+        let second = second.await.expect("the first was right");
+        assert!((&mut third).now_or_never().is_none(), "it is judged too");
+        second.failed();
+        assert_eq!(code(third.await), Some(Code::RateLimited));
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_leaves_no_count() {
+        let failures = LoginFailures::new(Some(1));
+        fail(&failures, "a@example.com", HOME).await;
         for _ in 0..20 {
-            failures.begin("a@example.com", AWAY).expect_err("locked");
+            failures
+                .begin("a@example.com", AWAY)
+                .await
+                .expect_err("locked");
         }
         for n in 0..10 {
-            fail(&failures, &format!("{n}@example.com"), AWAY);
+            fail(&failures, &format!("{n}@example.com"), AWAY).await;
         }
     }
 
-    #[test]
-    fn a_name_that_is_too_long_for_an_account_takes_no_room() {
+    #[tokio::test]
+    async fn a_name_that_is_too_long_for_an_account_takes_no_room() {
         let failures = LoginFailures::new(Some(1));
         for n in 0..5 {
-            fail(&failures, &format!("{n}{}", "x".repeat(60_000)), HOME);
+            fail(&failures, &format!("{n}{}", "x".repeat(60_000)), HOME).await;
         }
         failures.windows.run_pending_tasks();
         assert_eq!(failures.windows.entry_count(), 1, "the address");
     }
 
-    #[test]
-    fn nothing_is_counted_without_a_limit() {
+    #[tokio::test]
+    async fn nothing_is_counted_without_a_limit() {
         let failures = LoginFailures::new(None);
-        (0..100).for_each(|_| fail(&failures, "a@example.com", HOME));
+        for _ in 0..100 {
+            fail(&failures, "a@example.com", HOME).await;
+        }
     }
 }

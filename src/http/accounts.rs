@@ -253,7 +253,7 @@ async fn judge_login(
     addr: IpAddr,
 ) -> Result<User, ApiError> {
     let email = email.to_lowercase();
-    let attempt = gateway.failures.begin(&email, addr)?;
+    let attempt = gateway.failures.begin(&email, addr).await?;
     let found = match email.len() <= MAX_EMAIL_BYTES {
         true => gateway.store.credentials(&email).await.or_unavailable()?,
         false => None,
@@ -350,7 +350,7 @@ async fn change_password(
         .or_unavailable()?;
     let (user, hash) = found.ok_or_else(unauthenticated)?;
     require_current(&user, &identity)?;
-    let attempt = gateway.failures.begin(&user.email, addr)?;
+    let attempt = gateway.failures.begin(&user.email, addr).await?;
     match gateway.passwords.verify(change.current, hash).await? {
         true => drop(attempt),
         false => return Err(wrong_credentials(attempt)),

@@ -52,6 +52,19 @@ async fn of_many_guesses_at_once_no_more_are_judged_than_may_fail() {
 }
 
 #[tokio::test]
+async fn whoever_knows_the_password_is_let_in_however_many_come_at_once() {
+    let server = ServerOptions::new()
+        .env("LIMIT_LOGIN_FAILURES", 1)
+        .start()
+        .await;
+    let ada = server.user("ada").await;
+    let logins = (0..30).map(|_| log_in(&ada, &ada.email, &ada.password));
+    for answer in join_all(logins).await {
+        answer.ok(200);
+    }
+}
+
+#[tokio::test]
 async fn who_guesses_addresses_learns_nothing_from_the_time() {
     const PAIRS: usize = 200;
     let server = ServerOptions::new()
