@@ -54,12 +54,19 @@ pub struct Identity {
     pub generation: u64,
 }
 
+/// An account as the store had it.
+#[derive(Debug, Clone)]
+struct Known {
+    user: Arc<User>,
+    at: Instant,
+}
+
 /// Judges tokens: signature, claims, logout, password change, account.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
     tokens: Tokens,
     store: Store,
-    users: Cache<UserId, Arc<User>>,
+    users: Cache<UserId, Known>,
     /// Grows with every password change, so that a look-up that began before is not kept.
     changes: Arc<AtomicU64>,
     revoked: Arc<RwLock<HashMap<LoginId, Timestamp>>>,
@@ -77,7 +84,7 @@ impl Authenticator {
             store,
             users: Cache::builder()
                 .max_capacity(USER_CAPACITY)
-                .time_to_live(USER_TTL)
+                .time_to_idle(USER_TTL)
                 .build(),
             changes: Arc::default(),
             revoked: Arc::default(),
@@ -184,20 +191,38 @@ impl Authenticator {
     }
 
     async fn user(&self, user_id: UserId) -> Result<Arc<User>, ApiError> {
-        if let Some(user) = self.users.get(&user_id) {
-            return Ok(user);
+        let known = self.users.get(&user_id);
+        if let Some(known) = known.filter(|known| known.at.elapsed() < USER_TTL) {
+            return Ok(known.user);
         }
         let before = self.changes.load(Ordering::SeqCst);
-        let found = self.store.user(user_id).await.map_err(|error| {
-            log::warn!(error:%; "a token could not be judged");
-            ApiError::unavailable("the database is unavailable")
-        })?;
-        let user = Arc::new(found.ok_or_else(unauthenticated)?);
-        self.users.insert(user_id, Arc::clone(&user));
+        let at = Instant::now();
+        let found = match self.store.user(user_id).await {
+            Ok(found) => found,
+            Err(error) => return self.seen_lately(user_id, &error),
+        };
+        let Some(user) = found.map(Arc::new) else {
+            self.users.invalidate(&user_id);
+            return Err(unauthenticated());
+        };
+        let known = Known {
+            user: Arc::clone(&user),
+            at,
+        };
+        self.users.insert(user_id, known);
         if self.changes.load(Ordering::SeqCst) != before {
             self.users.invalidate(&user_id);
         }
         Ok(user)
+    }
+
+    /// Returns an account that the store cannot tell of; one that has changed since is not there.
+    fn seen_lately(&self, user_id: UserId, error: &StoreError) -> Result<Arc<User>, ApiError> {
+        let known = self.users.get(&user_id).ok_or_else(|| {
+            log::warn!(error:%; "a token could not be judged");
+            ApiError::unavailable("the database is unavailable")
+        })?;
+        Ok(known.user)
     }
 
     /// Ends a login: none of its tokens counts from now on.
