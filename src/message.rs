@@ -1,7 +1,7 @@
 //! A message before and after it is stored, and the records that carry it between processes.
 
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
@@ -216,8 +216,14 @@ pub fn decode_submitted(value: &[u8]) -> Result<SubmittedMessage, RecordError> {
 pub struct RecordOrigin {
     pub sender_id: UserId,
     pub client_msg_id: ClientMsgId,
-    #[serde(default)]
+    /// It may be what is wrong with the record.
+    #[serde(default, deserialize_with = "if_readable")]
     pub room_id: Option<RoomId>,
+}
+
+fn if_readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RoomId>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(RoomId::deserialize(value).ok())
 }
 
 /// Reads who sent a record that is a dead letter, to tell them.
@@ -275,5 +281,25 @@ mod tests {
         check(&with("version", "2"), "unknown version 2");
         check(&with("content", r#""a\u0000b""#), "U+0000");
         check(&with("roomId", r#""nowhere""#), "must be a UUID");
+    }
+    #[test]
+    fn who_sent_a_record_is_told_whatever_is_wrong_with_its_room() {
+        let room_id = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        let room_id: RoomId = room_id.parse().expect("a UUID");
+        let check = |room: serde_json::Value, expected: Option<RoomId>| {
+            let record = serde_json::json!({
+                "roomId": room, "senderId": Uuid::new_v4(), "clientMsgId": Uuid::new_v4(),
+            });
+            let origin = decode_origin(record.to_string().as_bytes()).expect("an origin");
+            assert_eq!(origin.room_id, expected, "{room}");
+        };
+        check(serde_json::json!(room_id), Some(room_id));
+        for nowhere in ["\"nowhere\"", "null", "5", "{}"] {
+            check(serde_json::from_str(nowhere).expect("JSON"), None);
+        }
+        assert_eq!(
+            decode_origin(br#"{"roomId":"67e55044-10b1-426f-9247-bb680e5fe0c8"}"#),
+            None
+        );
     }
 }
