@@ -276,13 +276,16 @@ impl SessionActor {
                 }
                 self.error(id.as_ref(), &error);
             }
-            BadRequest::Refused { id, error } => match self.limits.check_frame() {
-                Ok(()) => self.error(id.as_ref(), &error),
-                Err(wait) => {
-                    self.error(id.as_ref(), &ApiError::rate_limited(wait));
-                    self.count_refusal();
+            BadRequest::Refused { id, error } => {
+                metrics::get().frame_in("bad");
+                match self.limits.check_frame() {
+                    Ok(()) => self.error(id.as_ref(), &error),
+                    Err(wait) => {
+                        self.error(id.as_ref(), &ApiError::rate_limited(wait));
+                        self.count_refusal();
+                    }
                 }
-            },
+            }
             BadRequest::Send {
                 id,
                 client_msg_id,

@@ -324,6 +324,9 @@ async fn what_happens_is_counted_and_nobody_is_named() {
         .await;
     a.ask("sendMessage", draft(&uuid(), "x"), "messageFailed")
         .await;
+    a.ask("fly", json!({}), "error").await;
+    a.ask("joinRoom", json!({ "roomId": "nowhere" }), "error")
+        .await;
     a.messages(5).await;
     b.messages(3).await;
     let wrong = json!({ "email": ada.email, "password": "wrong password" });
@@ -341,6 +344,7 @@ async fn what_happens_is_counted_and_nobody_is_named() {
         ("messages_failed_total", "", 2.0),
         ("messages_delivered_total", "", 11.0),
         ("frames_in_total", "sendMessage", 6.0),
+        ("frames_in_total", "bad", 2.0),
         ("frames_out_total", "messageAccepted", 4.0),
         ("frames_out_total", "newMessage", 11.0),
         ("login_failures_total", "", 1.0),
