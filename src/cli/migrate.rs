@@ -78,20 +78,14 @@ impl MigrateConfig {
 
 /// Whoever cannot answer has to have agreed before.
 fn check_asking(settings: &mut Settings, steps: Steps, yes: bool) {
-    let asks = [
+    if yes || io::stdin().is_terminal() {
+        return;
+    }
+    for (flag, is_given) in [
         ("--new-epoch", steps.new_epoch),
         ("--reset-ingest", steps.reset_ingest),
-    ];
-    let asks = asks.into_iter().filter(|(_, is_given)| *is_given);
-    let asks: Vec<_> = asks.map(|(flag, _)| flag).collect();
-    if yes && asks.is_empty() {
-        settings.note(
-            "--yes",
-            "must go with --new-epoch or --reset-ingest: nothing else asks",
-        );
-    }
-    if !yes && !io::stdin().is_terminal() {
-        for flag in asks {
+    ] {
+        if is_given {
             settings.note(flag, "asks first, and there is no terminal: add --yes");
         }
     }

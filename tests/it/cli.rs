@@ -171,7 +171,6 @@ fn usage_is_told_with_status_2() {
         &["healthcheck", "--url", "https://chat.example.com"],
         "--url",
     );
-    check(&["migrate", "--yes"], "--new-epoch");
 }
 
 #[test]
