@@ -13,9 +13,9 @@ use std::{
 use actix::{Actor, System};
 use actix_web::{dev::ServerHandle, web::Data};
 use anyhow::Context as _;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use self::stop::Stop;
 
@@ -63,6 +63,10 @@ const DRAIN_SPREAD: Duration = Duration::from_secs(3);
 
 /// How long sockets have after that, to hear the end of their sends and read their close frame.
 const DRAIN_LINGER: Duration = Duration::from_secs(5);
+
+/// How long the listener answers that the server goes, even when there is no socket to send away:
+/// whoever sends clients here has to see it.
+const LISTEN_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// How long presence has to forget the sockets.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -271,7 +275,8 @@ impl Serving {
     }
 
     async fn drain(self) {
-        let sockets = send_sockets_away(&self.slices.all()).await;
+        let slices = self.slices.all();
+        let (sockets, ()) = join(send_sockets_away(&slices), sleep(LISTEN_AT_LEAST)).await;
         let leaving = self.gateway.presence.leave_all(sockets);
         // Presence is a hint: its deadlines heal what is missed here.
         let _ = timeout(LEAVE_TIMEOUT, leaving).await;
