@@ -1,8 +1,8 @@
 //! Partitions that were added later.
 //!
 //! A new partition takes over some of the keys of the old ones. Were it read at once, a room's new
-//! messages could be stored before its old ones; so it waits until the old partitions are stored up
-//! to where they ended when the new one was noticed.
+//! messages could be stored before its old ones; so it waits until all gateways have noticed the new
+//! one, and the old ones are stored up to where they ended then.
 
 use std::time::Duration;
 
@@ -13,6 +13,10 @@ use crate::{
     message_log::{LogError, MessageLog},
     store::{Store, StoreError},
 };
+
+/// How long gateways may write to the old partitions alone, once a worker has noticed the new one:
+/// they look for new ones every 10 s, and what they have sent may be on its way for another 4 s.
+const NOTICED_BY_ALL: Duration = Duration::from_secs(20);
 
 /// How often the store is asked how far the old partitions are.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -45,6 +49,7 @@ impl Growth {
             return;
         }
         log::warn!(partition, recorded = self.recorded; "a partition was added: it is read once the old ones are stored");
+        tokio::time::sleep(NOTICED_BY_ALL).await;
         let attempt = || log.ends();
         let ends = attempt
             .retry(backoff())
