@@ -14,7 +14,11 @@
 //! handler. A restart builds it anew from the store's head, and the registry has its sessions
 //! join again from their positions: clients see a pause at most.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult,
@@ -55,6 +59,9 @@ const TURN_BYTES: usize = 64 * 1024;
 /// How long to wait before a hole is read again.
 const FILL_RETRY: Duration = Duration::from_millis(250);
 
+/// How long a membership's end is remembered: whoever was judged before has attached by then.
+pub(super) const DEPARTURE_TTL: Duration = Duration::from_secs(60);
+
 /// What a slice's registry and rooms work with.
 #[derive(Clone)]
 pub struct RoomParts {
@@ -81,8 +88,8 @@ pub struct RoomActor {
     turn_bytes: usize,
     filling: Option<Filling>,
     attached: Vec<Attached>,
-    /// Memberships that ended while the room was awake: the generation up to which.
-    departed: FxHashMap<UserId, u64>,
+    /// Memberships that ended a moment ago: whoever attaches may have been judged before.
+    departed: FxHashMap<UserId, Departed>,
     /// Whether the last sweep found nobody attached.
     idle: bool,
 }
@@ -93,6 +100,14 @@ struct Attached {
     outbox: Arc<Outbox>,
     /// It had no room for a message, and reads the store until it has caught up.
     behind: bool,
+}
+
+/// The end of a membership.
+#[derive(Debug, Clone, Copy)]
+pub struct Departed {
+    /// Of this generation, and of those before.
+    pub generation: u64,
+    pub at: Instant,
 }
 
 /// A hole that is being read.
@@ -111,7 +126,7 @@ impl RoomActor {
     pub fn new(
         room_id: RoomId,
         parts: RoomParts,
-        departed: FxHashMap<UserId, u64>,
+        departed: FxHashMap<UserId, Departed>,
         guardian: Guardian<RoomId>,
     ) -> Self {
         Self {
@@ -354,6 +369,8 @@ impl Handler<CheckHead> for RoomActor {
     type Result = ();
 
     fn handle(&mut self, CheckHead(head): CheckHead, ctx: &mut Context<Self>) {
+        self.departed
+            .retain(|_, ended| ended.at.elapsed() < DEPARTURE_TTL);
         self.attached.retain(|attached| attached.outbox.is_open());
         if self.attached.is_empty() && self.idle {
             ctx.stop();
@@ -506,15 +523,19 @@ impl RoomActor {
     }
 
     fn has_departed(&self, user_id: UserId, generation: u64) -> bool {
-        self.departed
-            .get(&user_id)
-            .is_some_and(|ended| generation <= *ended)
+        let ended = self.departed.get(&user_id);
+        ended.is_some_and(|ended| generation <= ended.generation)
     }
 
     /// `memberLeft` to everybody; to the one who left as the room's last frame.
     fn depart(&mut self, change: &MembershipChange) {
-        let ended = self.departed.entry(change.user_id).or_insert(0);
-        *ended = change.generation.max(*ended);
+        let before = self.departed.get(&change.user_id);
+        let before = before.map_or(0, |ended| ended.generation);
+        let ended = Departed {
+            generation: change.generation.max(before),
+            at: Instant::now(),
+        };
+        self.departed.insert(change.user_id, ended);
         self.push(ServerEvent::MemberLeft(member_frame(change)));
         let room_id = self.room_id;
         self.attached.retain(|attached| {

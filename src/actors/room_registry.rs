@@ -34,7 +34,9 @@ pub use describe::{DescribeSlice, SliceState, SocketState};
 
 use super::{
     mailbox::Mailbox,
-    room::{ApplyRoomEvent, CheckHead, DeliverPersisted, RoomActor, RoomParts, RoomSignal},
+    room::{
+        ApplyRoomEvent, CheckHead, DeliverPersisted, Departed, RoomActor, RoomParts, RoomSignal,
+    },
     session::{MembershipEnded, RejoinRoom, SessionActor},
     supervision::{Budget, ChildDown, Guardian, give_up},
 };
@@ -56,9 +58,6 @@ use crate::{
 /// Batches, events and requests that wait; the bridge waits when it is full. A storm of
 /// handshakes brings two messages a socket in one turn of the arbiter.
 const MAILBOX: usize = 8_192;
-
-/// How long a membership's end is remembered for rooms that wake later.
-const DEPARTURE_TTL: Duration = Duration::from_secs(60);
 
 /// The rooms and sessions of one slice.
 pub struct RoomRegistry {
@@ -405,7 +404,11 @@ impl RoomRegistry {
     ) -> Mailbox<RoomActor> {
         let guardian = Guardian::new(ctx.address().recipient(), room_id);
         let departed = self.departures.iter().filter(|d| d.room_id == room_id);
-        let departed = departed.map(|d| (d.user_id, d.generation)).collect();
+        let departed = departed.map(|d| {
+            let (generation, at) = (d.generation, d.at);
+            (d.user_id, Departed { generation, at })
+        });
+        let departed = departed.collect();
         let room = RoomActor::new(room_id, self.parts.clone(), departed, guardian);
         let addr = Mailbox::new(room.start());
         let entry = RoomEntry {

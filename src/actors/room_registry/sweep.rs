@@ -1,14 +1,17 @@
 //! The slice's one timer: what is due for any of its sockets and rooms.
 
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use futures_util::FutureExt;
 use tokio::{sync::oneshot, task::yield_now};
 
-use super::{AwaitEmpty, CheckHead, DEPARTURE_TTL, DrainSockets, RoomRegistry, SessionEntry};
+use super::{AwaitEmpty, CheckHead, DrainSockets, RoomRegistry, SessionEntry};
 use crate::{
-    actors::session::RejoinRoom,
+    actors::{room::DEPARTURE_TTL, session::RejoinRoom},
     clock::Timestamp,
     ids::{RoomId, Seq, SessionId, UserId},
     metrics,
@@ -135,21 +138,34 @@ impl RoomRegistry {
         if rooms.is_empty() {
             return;
         }
+        // What is left out from now on may not be in the answer.
+        let is_behind = |room_id: &RoomId| {
+            let room = self.rooms.get_mut(room_id);
+            room.is_some_and(|room| mem::take(&mut room.behind))
+        };
+        let behind = rooms.iter().copied().filter(is_behind);
+        let behind = Vec::from_iter(behind);
         let store = self.parts.store.clone();
         let asking = async move { store.heads(rooms).await };
         ctx.spawn(
             asking
                 .into_actor(self)
-                .map(|heads, this, _| this.tell_heads(heads)),
+                .map(move |heads, this, _| this.tell_heads(&behind, heads)),
         );
     }
 
-    fn tell_heads(&mut self, heads: Result<Vec<(RoomId, Seq)>, StoreError>) {
-        for (room_id, head) in heads.unwrap_or_default() {
-            if let Some(room) = self.rooms.get_mut(&room_id)
-                && room.addr.try_send(CheckHead(head)).is_ok()
-            {
-                room.behind = false;
+    fn tell_heads(&mut self, behind: &[RoomId], heads: Result<Vec<(RoomId, Seq)>, StoreError>) {
+        let Ok(heads) = heads else {
+            for room_id in behind {
+                if let Some(room) = self.rooms.get_mut(room_id) {
+                    room.behind = true;
+                }
+            }
+            return;
+        };
+        for (room_id, head) in heads {
+            if let Some(room) = self.rooms.get_mut(&room_id) {
+                room.behind |= room.addr.try_send(CheckHead(head)).is_err();
             }
         }
     }
