@@ -51,6 +51,9 @@ pub use self::flusher::{flushed, start as start_flusher};
 /// A replay goes on when fewer bytes than this wait.
 const REPLAY_LOW_BYTES: usize = 64 * 1024;
 
+/// It stops for a while when this many do: there has to be room for answers, and for the other rooms.
+const REPLAY_HIGH_BYTES: usize = 128 * 1024;
+
 /// A full socket that has taken nothing for this long is closed; one that reads is only behind.
 const FULL_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -409,6 +412,12 @@ impl Outbox {
             }
             drained.await;
         }
+    }
+
+    /// Returns whether a replay may queue another message.
+    #[must_use]
+    pub fn takes_replay(&self) -> bool {
+        self.lock().queue.bytes() < REPLAY_HIGH_BYTES
     }
 
     /// Notes that the connection has ended: nothing more is written.

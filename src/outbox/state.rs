@@ -144,7 +144,10 @@ impl State {
 
     /// Keeps a repeat of a joined room until it is due, which it may be now.
     pub(super) fn repeat(&mut self, room_id: RoomId, delivery: &SharedDelivery) {
-        if self.positions.get(room_id).is_some() && self.repeats.len() < MAX_REPEATS {
+        let contents = self.repeats.iter().chain([delivery]);
+        let bytes: usize = contents.map(|it| it.message().content.len()).sum();
+        let is_within = self.repeats.len() < MAX_REPEATS && bytes <= MAX_QUEUED_BYTES;
+        if self.positions.get(room_id).is_some() && is_within {
             self.repeats.push(Arc::clone(delivery));
             self.answer_repeats(room_id);
         }

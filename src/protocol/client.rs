@@ -3,7 +3,7 @@
 #![expect(unused_qualifications, reason = "what utoipa's derive writes has them")]
 
 use garde::Validate;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use utoipa::{
     ToSchema,
@@ -12,7 +12,7 @@ use utoipa::{
 
 use crate::{
     error::{ApiError, Code, FieldError},
-    ids::{ClientMsgId, MessageId, RoomId, Seq},
+    ids::{ClientMsgId, Epoch, MessageId, RoomId, Seq},
     json::{self, Fault},
     message::{MessageType, check_content},
     specifications::schemas,
@@ -109,8 +109,27 @@ pub struct JoinRoom {
     pub after: Option<After>,
     /// The `epoch` that `after` was seen in; any text, for it need not be of this database.
     #[serde(default)]
-    #[schema(examples("67e55044-10b1-426f-9247-bb680e5fe0c8"))]
-    pub epoch: Option<String>,
+    #[schema(value_type = Option<String>, examples("67e55044-10b1-426f-9247-bb680e5fe0c8"))]
+    pub epoch: Option<SeenEpoch>,
+}
+
+/// An epoch as a client names it; of a text that is none, nothing is kept while a join waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenEpoch(Option<Epoch>);
+
+impl SeenEpoch {
+    /// Returns whether it is this one.
+    #[must_use]
+    pub fn is(self, epoch: Epoch) -> bool {
+        self.0 == Some(epoch)
+    }
+}
+
+impl<'de> Deserialize<'de> for SeenEpoch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self(text.parse().ok()))
+    }
 }
 
 /// The last message that a client has seen, by id or by seq.
@@ -384,6 +403,15 @@ mod tests {
         assert_eq!(schemas::said_of::<Draft>("content", "maxLength"), most);
         let frame = schemas::said_of::<FlatSendMessage>("content", "maxLength");
         assert_eq!(frame, most);
+    }
+
+    #[test]
+    fn of_an_epoch_that_is_none_nothing_is_kept() {
+        let seen = |text: &str| serde_json::from_value(text.into());
+        let seen = |text: &str| seen(text).map_err(|error: serde_json::Error| error.to_string());
+        assert_eq!(seen(&"x".repeat(65_000)), Ok(SeenEpoch(None)));
+        let epoch = ROOM.parse().expect("an epoch");
+        assert!(seen(ROOM).is_ok_and(|seen: SeenEpoch| seen.is(epoch)));
     }
 
     fn outcome(text: &str) -> String {

@@ -23,6 +23,9 @@ use crate::{
 /// Joins and leaves of one room that wait for the one under way.
 const MAX_WAITING: usize = 16;
 
+/// Joins and leaves of all rooms of one socket that wait; a client may send a thousand joins at once.
+const MAX_WAITING_IN_ALL: usize = 4_096;
+
 /// Joins and leaves of one socket that are under way. A client that comes back joins a thousand
 /// rooms at once: what waits here costs little, what is under way a walk each.
 const MAX_UNDER_WAY: usize = 16;
@@ -58,6 +61,8 @@ impl RoomSlot {
 #[derive(Default)]
 pub(super) struct RoomTurns {
     under_way: usize,
+    /// Joins and leaves, of whatever room.
+    waiting: usize,
     queue: VecDeque<RoomId>,
 }
 
@@ -66,6 +71,12 @@ enum RoomTask {
     Leave(Option<RequestId>),
     /// Come back after the death of the room's actor, or because the socket was too slow.
     Rejoin,
+}
+
+impl RoomTask {
+    fn is_rejoin(&self) -> bool {
+        matches!(self, Self::Rejoin)
+    }
 }
 
 impl SessionActor {
@@ -111,20 +122,25 @@ impl SessionActor {
     }
 
     fn enqueue(&mut self, room_id: RoomId, task: RoomTask, ctx: &mut SessionContext) {
+        let in_all = self.turns.waiting;
         let tasks = self.rooms.get_or_default(room_id).tasks();
-        let is_rejoin = |task: &RoomTask| matches!(task, RoomTask::Rejoin);
-        if is_rejoin(&task) {
-            // Never left out: the room passes the socket by until then.
-            if tasks.waiting.iter().any(is_rejoin) {
-                return;
+        match task {
+            RoomTask::Rejoin => {
+                // Never left out: the room passes the socket by until then.
+                if tasks.waiting.iter().any(RoomTask::is_rejoin) {
+                    return;
+                }
             }
-        } else if tasks.waiting.len() >= MAX_WAITING {
-            if let RoomTask::Join(id, _) | RoomTask::Leave(id) = task {
-                // Of this room alone, and not by a bucket: those before it have yet to end.
+            RoomTask::Join(id, _) | RoomTask::Leave(id)
+                if tasks.waiting.len() >= MAX_WAITING || in_all >= MAX_WAITING_IN_ALL =>
+            {
+                // Not by a bucket: those before it have yet to end.
                 self.error(id.as_ref(), &ApiError::rate_limited(RETRY_AFTER));
                 self.count_refusal();
+                // A room that nothing else is known of is forgotten.
+                return self.next_task(room_id, ctx);
             }
-            return;
+            RoomTask::Join(..) | RoomTask::Leave(_) => self.turns.waiting += 1,
         }
         tasks.waiting.push_back(task);
         self.next_task(room_id, ctx);
@@ -153,6 +169,9 @@ impl SessionActor {
         };
         tasks.busy = true;
         self.turns.under_way += 1;
+        if !task.is_rejoin() {
+            self.turns.waiting -= 1;
+        }
         let previous = slot.attached.take();
         match task {
             RoomTask::Join(id, join) => self.start_join(id, join, previous, ctx),
@@ -171,6 +190,7 @@ impl SessionActor {
         let room_id = join.room_id;
         let walk = self.walk(room_id);
         let reply_to = id.clone();
+        let was_in_it = previous.is_some();
         let joining = async move {
             let mut previous = previous;
             let outcome = walk.join(reply_to, join, &mut previous).await;
@@ -191,6 +211,9 @@ impl SessionActor {
                         (Err(error), previous) => {
                             this.error(id.as_ref(), &error);
                             this.join_failed(room_id, previous);
+                            if was_in_it && error.code.is_retryable() {
+                                this.check_still_in(room_id);
+                            }
                         }
                     }
                     this.task_ended(room_id, ctx);
@@ -198,7 +221,15 @@ impl SessionActor {
         );
     }
 
-    /// A join that failed for a passing reason leaves the socket where it was.
+    /// A client that was in the room, and joined it again, believes that it still is: if its place
+    /// was given up for the new one, it has to come back.
+    fn check_still_in(&mut self, room_id: RoomId) {
+        if self.outbox.position(room_id).is_none() {
+            self.outbox.close(CloseCode::ServerError);
+        }
+    }
+
+    /// A join that failed for a passing reason leaves the socket where it was, if it still is there.
     fn join_failed(&mut self, room_id: RoomId, previous: Option<AttachedRoom>) {
         match previous {
             Some(attached) => self.attached(room_id, attached),

@@ -27,8 +27,14 @@ use crate::{
     store::{Member, MessagePage, PageCursor, Store, StoreError},
 };
 
-/// Messages read at a time by a replay.
+/// Most messages read at a time by a replay.
 const REPLAY_PAGE: usize = 50;
+
+/// What a page of a replay may hold, about: as much as the outbox has room for.
+const REPLAY_PAGE_BYTES: usize = 64 * 1024;
+
+/// What a message is in bytes beside its content, about.
+const ENVELOPE_BYTES: usize = 512;
 
 /// How often a walk bears that its room dies, or that its membership ends and begins again.
 const MAX_ATTEMPTS: usize = 5;
@@ -133,10 +139,7 @@ impl Walk {
     /// Judges once how much is replayed.
     async fn resume(&self, join: &JoinRoom, head: Seq) -> Result<Resume, ApiError> {
         let epoch = self.gateway.epoch;
-        let same_epoch = join
-            .epoch
-            .as_ref()
-            .is_none_or(|seen| seen.parse() == Ok(epoch));
+        let same_epoch = join.epoch.is_none_or(|seen| seen.is(epoch));
         let after = match join.after {
             None => None,
             Some(After::Seq(seq)) => Some(seq),
@@ -205,9 +208,9 @@ impl Walk {
         opened.map_err(|_| ApiError::unavailable("the server stops"))
     }
 
-    async fn page(&self, after: PageCursor) -> Result<MessagePage, ApiError> {
+    async fn page(&self, after: PageCursor, limit: usize) -> Result<MessagePage, ApiError> {
         let (store, room_id) = (self.store(), self.room_id);
-        let reading = async move { store.messages(room_id, after, REPLAY_PAGE).await };
+        let reading = async move { store.messages(room_id, after, limit).await };
         self.gateway.turns.read(reading).await?.or_unavailable()
     }
 
@@ -216,20 +219,25 @@ impl Walk {
     }
 
     /// Reads from the position to the store's end; returns how many messages were queued.
+    ///
+    /// It waits for the peer before it reads, and holds nothing while it waits: what finds no room in
+    /// the outbox is read again.
     async fn replay(&self, member: &Member) -> Result<u64, Interruption> {
         let mut replayed = 0;
+        let mut limit = REPLAY_PAGE;
         loop {
+            self.outbox.writable().await;
             let position = self.outbox.position(self.room_id);
             let after = PageCursor::AfterSeq(position.ok_or_else(closed)?);
-            let page = self.page(after).await?;
+            let page = self.page(after, limit).await?;
+            if self.ended.get() >= member.generation {
+                return Err(Interruption::Ended);
+            }
+            limit = limit_after(&page);
             let mut complete = true;
             for msg in page.messages {
-                self.outbox.writable().await;
-                if self.ended.get() >= member.generation {
-                    return Err(Interruption::Ended);
-                }
-                if !self.outbox.deliver(&Delivery::new(msg)) {
-                    // Replies have taken the room meanwhile: read it again when there is some.
+                if !self.outbox.takes_replay() || !self.outbox.deliver(&Delivery::new(msg)) {
+                    // Others have taken the room meanwhile.
                     complete = false;
                     break;
                 }
@@ -244,6 +252,14 @@ impl Walk {
             }
         }
     }
+}
+
+/// Returns how many messages the page after this one may have, if they are as long.
+fn limit_after(page: &MessagePage) -> usize {
+    let lengths = page.messages.iter().map(|msg| msg.content.len());
+    let bytes: usize = lengths.map(|length| length + ENVELOPE_BYTES).sum();
+    let fits = REPLAY_PAGE_BYTES * page.messages.len() / bytes.max(1);
+    fits.clamp(1, REPLAY_PAGE)
 }
 
 /// Returns the seq of a place; beyond every head when this database has not reached it.
