@@ -257,7 +257,8 @@ pub enum Ingested {
 pub enum RecordOutcome {
     /// Stored by this call.
     New(PersistedMessage),
-    /// An earlier record had the same key; this is what it stored (`duplicate` is set).
+    /// An earlier record had the same key; this is what it stored (`duplicate` is set, and `replayed`
+    /// where it was the same record, at another offset: the log is read again from its beginning).
     Duplicate(PersistedMessage),
     /// This offset was ingested before; this is what is stored for it (`duplicate` is set, and
     /// `replayed` where this very record had stored it).

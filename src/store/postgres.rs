@@ -5,6 +5,7 @@ mod batch;
 mod connection;
 mod ingest;
 mod migrations;
+mod pipelined;
 mod plan;
 #[path = "queries.rs"]
 #[expect(clippy::duplicate_mod, reason = "compiled once for each database")]
@@ -99,8 +100,8 @@ impl Database {
     }
 }
 
-/// Connections that have been idle are tried before they are lent: those of a server that was
-/// restarted or has vanished are replaced there and then, and fail nobody.
+/// Connections that have been idle are tried before they are lent: those of a server that has
+/// vanished are replaced there and then, as those of one that has hung up always are.
 fn pool(server: Server) -> Result<Pool<Conn>, OpenError> {
     let mut config = ManagerConfig::default();
     // Those that are closed, or left in a transaction, are not lent.

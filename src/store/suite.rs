@@ -415,9 +415,12 @@ pub(super) async fn a_reset_forgets_the_log_and_keeps_the_messages(store: &Store
     let refused = store.ingest(batch(0, &messages)).await;
     assert!(matches!(refused, Err(IngestError::OtherLog)), "{refused:?}");
     store.bind_log(LOG).await.expect("not bound any more");
-    // What the new log holds of the old one is recognised.
+    // What the new log holds of the old one is recognised, and is nobody's repeat.
     let outcomes = ingest(store, batch(0, &messages)).await;
     assert_eq!(told(&outcomes), ["duplicate 1", "duplicate 2"]);
+    for outcome in outcomes {
+        assert!(matches!(outcome, RecordOutcome::Duplicate(msg) if msg.replayed));
+    }
 }
 
 pub(super) async fn partitions_are_recorded_once(store: &Store) {

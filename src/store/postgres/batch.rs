@@ -81,15 +81,14 @@ async fn part(
     // Of a transaction whose commit was not answered.
     let mut unsure = None;
     for tries_left in (0..TRIES).rev() {
-        let mut conn = database.connection().await.map_err(StoreError::from)?;
+        let conn = database.connection().await.map_err(StoreError::from)?;
         let mut decided = None;
-        let error = match ingest::ingest(&mut conn, slice, &mut decided).await {
+        let error = match ingest::ingest(conn, slice, &mut decided).await {
             Ok(Ok(Ingested::Done(outcomes))) => return Ok(Part::Done(settle(unsure, outcomes))),
             Ok(Ok(Ingested::Behind { next })) => return Ok(Part::Behind { next }),
             Ok(Err(error)) => return Err(error),
             Err(error) => error,
         };
-        drop(conn);
         match judge(database, &error, slice).await? {
             Verdict::Refused => return Ok(Part::Refused(error.to_string())),
             Verdict::Again if tries_left > 0 => unsure = decided.or(unsure),

@@ -1,14 +1,15 @@
 //! The transaction of an ingest: a fixed number of statements, whatever the size of the batch, and
-//! two round trips for them: one to look, one to write.
+//! three round trips: one to look, one to write, one to commit.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
-use futures_util::future::{try_join, try_join4, try_join5};
+use diesel_async::{RunQueryDsl, pooled_connection::deadpool::Object};
+use futures_util::future::{try_join3, try_join4, try_join5};
 
 use super::{
     Conn,
+    pipelined::Transaction,
     plan::{Entry, Found, Plan, Row, Stored, replay},
     queries::messages::{MessageRow, message_of},
     statements::{FindStored, InsertLongContents, InsertMessages, MoveHeads, MoveOffset, PlanOnce},
@@ -38,17 +39,34 @@ pub(super) type Outcome = Result<Ingested, IngestError>;
 /// Stores a slice. `decided` is set just before the commit: with an error it says that the commit
 /// may have happened.
 pub(super) async fn ingest(
-    conn: &mut Conn,
+    mut conn: Object<Conn>,
     slice: Slice<'_>,
     decided: &mut Option<Vec<RecordOutcome>>,
 ) -> QueryResult<Outcome> {
     loop {
-        let end = conn.transaction(async |conn| store(conn, slice, decided).await);
-        match end.await? {
-            End::Stored => return Ok(Ok(Ingested::Done(decided.take().unwrap_or_default()))),
-            End::Otherwise(outcome) => return Ok(outcome),
+        let transaction = Transaction::on(conn);
+        let end = match store(&transaction, slice, decided).await {
+            Ok(end) => end,
+            Err(error) => {
+                // If that fails, the connection is closed.
+                drop(transaction.roll_back().await);
+                return Err(error);
+            }
+        };
+        match end {
+            End::Stored => {
+                drop(transaction.commit().await?);
+                return Ok(Ok(Ingested::Done(decided.take().unwrap_or_default())));
+            }
+            End::Otherwise(outcome) => {
+                drop(transaction.roll_back().await?);
+                return Ok(outcome);
+            }
             // What was read was read without its lock.
-            End::NoOffset => make_offset(conn, slice.partition).await?,
+            End::NoOffset => {
+                conn = transaction.roll_back().await?;
+                make_offset(&conn, slice.partition).await?;
+            }
         }
     }
 }
@@ -64,11 +82,11 @@ enum End {
 
 /// Does the work of the transaction.
 async fn store(
-    conn: &Conn,
+    transaction: &Transaction,
     slice: Slice<'_>,
     decided: &mut Option<Vec<RecordOutcome>>,
 ) -> QueryResult<End> {
-    let Some(found) = look(conn, slice).await? else {
+    let Some(found) = look(transaction, slice).await? else {
         return Ok(End::NoOffset);
     };
     if found.log_id != Some(slice.log_id) {
@@ -84,22 +102,23 @@ async fn store(
     let mut plan = Plan::new(found, replayed);
     fresh.iter().for_each(|entry| plan.record(entry));
     if !fresh.is_empty() {
-        write(conn, slice, &mut plan).await?;
+        write(transaction.conn(), slice, &mut plan).await?;
     }
     *decided = Some(plan.outcomes);
     Ok(End::Stored)
 }
 
-/// Locks the partition and the rooms, and reads what there is of the slice: all questions at once.
+/// Begins, locks the partition and the rooms, and reads what there is of the slice: all at once.
 ///
-/// They leave in this order, and the server answers each as of when its turn comes. That holds also
+/// The questions leave in this order, and the server answers each as of when its turn comes. That holds also
 /// while they are not prepared: a connection prepares one at a time, first come first served, and
 /// sends it before the next. A parameter of a type of our own (an enum) would break it: such a type
 /// is looked up before.
 ///
 /// Whoever resets the ingest has waited for the partition's lock, or is seen by the question after
 /// it. Messages are only written under their room's lock: what is not found after it does not come.
-async fn look(conn: &Conn, slice: Slice<'_>) -> QueryResult<Option<Found>> {
+async fn look(transaction: &Transaction, slice: Slice<'_>) -> QueryResult<Option<Found>> {
+    let conn = transaction.conn();
     let questions = try_join5(
         lock_offset(conn, slice.partition),
         bound_log(conn),
@@ -109,7 +128,8 @@ async fn look(conn: &Conn, slice: Slice<'_>) -> QueryResult<Option<Found>> {
     );
     let planning = PlanOnce::default();
     let planning = planning.execute(&mut &*conn);
-    let (_, (next, log_id, heads, stored, senders)) = try_join(planning, questions).await?;
+    let ((), _, (next, log_id, heads, stored, senders)) =
+        try_join3(transaction.begin(), planning, questions).await?;
     Ok(next.map(|next| Found {
         next,
         log_id,
