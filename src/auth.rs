@@ -30,8 +30,8 @@ use crate::{
 /// Longest e-mail address, in bytes.
 pub const MAX_EMAIL_BYTES: usize = 254;
 
-/// How long somebody who logs in waits for a turn.
-const MAX_WAIT: Duration = Duration::from_secs(5);
+/// Most that wait for a turn to log in; more are refused at once.
+const MAX_WAITING: usize = 256;
 
 /// How long an account is believed without asking the store; and, while the store is away, for how
 /// long after it was seen last.
@@ -55,10 +55,29 @@ pub struct Identity {
 }
 
 /// An account as the store had it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Known {
     user: Arc<User>,
-    at: Instant,
+    read_at: Instant,
+    /// How long after that it was seen last, in milliseconds, while it was believed.
+    seen_ms: AtomicU64,
+}
+
+impl Known {
+    /// Notes that the account is seen; returns it as long as it is believed without asking.
+    fn see(&self) -> Option<Arc<User>> {
+        let age = self.read_at.elapsed();
+        (age < USER_TTL).then(|| {
+            let age_ms = age.as_millis() as u64;
+            self.seen_ms.fetch_max(age_ms, Ordering::Relaxed);
+            Arc::clone(&self.user)
+        })
+    }
+
+    fn was_seen_lately(&self) -> bool {
+        let seen = Duration::from_millis(self.seen_ms.load(Ordering::Relaxed));
+        self.read_at.elapsed() < seen + USER_TTL
+    }
 }
 
 /// Judges tokens: signature, claims, logout, password change, account.
@@ -66,7 +85,7 @@ struct Known {
 pub struct Authenticator {
     tokens: Tokens,
     store: Store,
-    users: Cache<UserId, Known>,
+    users: Cache<UserId, Arc<Known>>,
     /// Grows with every password change, so that a look-up that began before is not kept.
     changes: Arc<AtomicU64>,
     revoked: Arc<RwLock<HashMap<LoginId, Timestamp>>>,
@@ -84,7 +103,8 @@ impl Authenticator {
             store,
             users: Cache::builder()
                 .max_capacity(USER_CAPACITY)
-                .time_to_idle(USER_TTL)
+                // Seen last just before it was to be asked for again.
+                .time_to_live(2 * USER_TTL)
                 .build(),
             changes: Arc::default(),
             revoked: Arc::default(),
@@ -191,12 +211,11 @@ impl Authenticator {
     }
 
     async fn user(&self, user_id: UserId) -> Result<Arc<User>, ApiError> {
-        let known = self.users.get(&user_id);
-        if let Some(known) = known.filter(|known| known.at.elapsed() < USER_TTL) {
-            return Ok(known.user);
+        if let Some(user) = self.users.get(&user_id).and_then(|known| known.see()) {
+            return Ok(user);
         }
         let before = self.changes.load(Ordering::SeqCst);
-        let at = Instant::now();
+        let read_at = Instant::now();
         let found = match self.store.user(user_id).await {
             Ok(found) => found,
             Err(error) => return self.seen_lately(user_id, &error),
@@ -207,9 +226,10 @@ impl Authenticator {
         };
         let known = Known {
             user: Arc::clone(&user),
-            at,
+            read_at,
+            seen_ms: AtomicU64::new(0),
         };
-        self.users.insert(user_id, known);
+        self.users.insert(user_id, Arc::new(known));
         if self.changes.load(Ordering::SeqCst) != before {
             self.users.invalidate(&user_id);
         }
@@ -218,11 +238,13 @@ impl Authenticator {
 
     /// Returns an account that the store cannot tell of; one that has changed since is not there.
     fn seen_lately(&self, user_id: UserId, error: &StoreError) -> Result<Arc<User>, ApiError> {
-        let known = self.users.get(&user_id).ok_or_else(|| {
+        let known = self.users.get(&user_id);
+        let known = known.filter(|known| known.was_seen_lately());
+        let known = known.ok_or_else(|| {
             log::warn!(error:%; "a token could not be judged");
             ApiError::unavailable("the database is unavailable")
         })?;
-        Ok(known.user)
+        Ok(Arc::clone(&known.user))
     }
 
     /// Ends a login: none of its tokens counts from now on.
@@ -267,4 +289,44 @@ pub(crate) fn unauthenticated() -> ApiError {
         Code::Unauthenticated,
         "the token is missing, invalid, expired or revoked",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::TokenState;
+
+    /// An account that was read so many seconds ago, and seen last so many seconds ago.
+    fn known(read: u64, seen: u64) -> Known {
+        let user = User {
+            id: UserId::random(),
+            email: "a@example.com".into(),
+            display_name: "A".into(),
+            created_at: Timestamp::now(),
+            tokens: TokenState::default(),
+        };
+        let read_ago = Duration::from_secs(read);
+        Known {
+            user: Arc::new(user),
+            read_at: Instant::now().checked_sub(read_ago).expect("a while ago"),
+            seen_ms: AtomicU64::new((read - seen) * 1_000),
+        }
+    }
+
+    #[test]
+    fn an_account_is_believed_half_a_minute_after_it_was_read_and_after_it_was_seen() {
+        assert!(known(25, 25).see().is_some());
+        assert!(known(35, 10).see().is_none(), "the store is asked");
+        assert!(known(35, 10).was_seen_lately());
+        assert!(known(55, 26).was_seen_lately());
+        assert!(!known(45, 40).was_seen_lately());
+        assert!(!known(35, 35).was_seen_lately());
+    }
+
+    #[test]
+    fn who_asks_in_vain_is_not_seen() {
+        let known = known(59, 40);
+        assert!(known.see().is_none());
+        assert!(!known.was_seen_lately());
+    }
 }

@@ -20,11 +20,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{MAX_EMAIL_BYTES, MAX_WAIT};
+use super::{MAX_EMAIL_BYTES, MAX_WAITING};
 use crate::{error::ApiError, limits::network};
 
 /// How long a failure counts: from the first of a window.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// How long somebody waits for a place; bcrypt's turn is waited for as well.
+const MAX_WAIT: Duration = Duration::from_secs(3);
 
 /// An address may fail this many times as often as an account.
 const ADDRESS_FACTOR: u32 = 10;
@@ -112,6 +115,7 @@ impl Attempt {
 pub struct LoginFailures {
     most: Option<u32>,
     windows: Cache<Suspect, Arc<Window>>,
+    waiting: Arc<Semaphore>,
 }
 
 impl LoginFailures {
@@ -124,6 +128,7 @@ impl LoginFailures {
                 .max_capacity(CAPACITY)
                 .time_to_live(WINDOW)
                 .build(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         }
     }
 
@@ -133,6 +138,8 @@ impl LoginFailures {
     /// `RATE_LIMITED`, with the time after which they may try again, when the account or the
     /// address has failed too often; `UNAVAILABLE` when too many are under way for too long.
     pub async fn begin(&self, email: &str, addr: IpAddr) -> Result<Attempt, ApiError> {
+        let too_many = || ApiError::unavailable("too many logins at once");
+        let _waiting = self.waiting.try_acquire().map_err(|_| too_many())?;
         let beginning = async {
             let mut places = Vec::new();
             for (suspect, most) in self.suspects(email, addr) {
@@ -141,8 +148,7 @@ impl LoginFailures {
             }
             Ok(Attempt { places })
         };
-        let too_many = |_| ApiError::unavailable("too many logins at once");
-        timeout(MAX_WAIT, beginning).await.map_err(too_many)?
+        timeout(MAX_WAIT, beginning).await.map_err(|_| too_many())?
     }
 
     fn suspects(&self, email: &str, addr: IpAddr) -> Vec<(Suspect, u32)> {
@@ -157,7 +163,8 @@ impl LoginFailures {
         match email.len() <= MAX_EMAIL_BYTES {
             true => {
                 let account = Sha256::digest(email.as_bytes()).into();
-                vec![(Suspect::Account(account), most), address]
+                // In this order: who waits for his address takes no place of an account.
+                vec![address, (Suspect::Account(account), most)]
             }
             false => vec![address],
         }

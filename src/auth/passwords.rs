@@ -1,6 +1,6 @@
 //! Passwords: bcrypt, on a bounded pool, so that a flood of logins leaves the chat alone.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use rustix::process::nice;
 use tokio::{
@@ -10,14 +10,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::MAX_WAIT;
+use super::MAX_WAITING;
 use crate::error::ApiError;
 
 /// Longest password that bcrypt tells from a longer one, in bytes.
 pub const MAX_PASSWORD_BYTES: usize = 71;
 
-/// Most that wait for their turn; more are refused at once.
-const MAX_WAITING: usize = 256;
+/// How long somebody waits for a turn.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// How much nicer who hashes is: where others want the processor, it gets a tenth of what they do.
 const NICENESS: i32 = 10;
