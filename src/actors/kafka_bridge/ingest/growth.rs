@@ -45,7 +45,7 @@ impl Growth {
 
     /// Waits until a partition may be read.
     pub(super) async fn admit(&self, store: &Store, log: &MessageLog, partition: u32) {
-        if partition < self.recorded {
+        if partition < self.recorded || is_recorded(store, partition).await {
             return;
         }
         log::warn!(partition, recorded = self.recorded; "a partition was added: it is read once the old ones are stored");
@@ -82,6 +82,18 @@ impl Growth {
             }
         }
     }
+}
+
+/// Returns whether a partition was admitted meanwhile, here or by another worker.
+async fn is_recorded(store: &Store, partition: u32) -> bool {
+    let attempt = || store.ingest_offsets();
+    let offsets = attempt
+        .retry(backoff())
+        .notify(|error, _| log::warn!(error:%; "waiting for the ingest offsets"))
+        .await;
+    // Repeated until there is an answer.
+    let offsets = offsets.unwrap_or_default();
+    offsets.iter().any(|(recorded, _)| *recorded == partition)
 }
 
 /// Returns whether every partition is stored up to its end.
