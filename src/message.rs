@@ -282,6 +282,7 @@ mod tests {
         check(&with("content", r#""a\u0000b""#), "U+0000");
         check(&with("roomId", r#""nowhere""#), "must be a UUID");
     }
+
     #[test]
     fn who_sent_a_record_is_told_whatever_is_wrong_with_its_room() {
         let room_id = "67e55044-10b1-426f-9247-bb680e5fe0c8";

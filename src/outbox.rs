@@ -30,7 +30,7 @@ use std::{
 
 use bytes::Bytes;
 use socket2::Socket;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use self::state::{Closing, State};
 use crate::{
@@ -74,6 +74,8 @@ pub struct Outbox {
     heard_ms: AtomicU64,
     state: Mutex<State>,
     drained: Notify,
+    /// Of the replays that take turns.
+    replay: Semaphore,
 }
 
 impl Outbox {
@@ -86,6 +88,7 @@ impl Outbox {
             heard_ms: AtomicU64::new(0),
             state: Mutex::new(State::new(handle, dialect)),
             drained: Notify::new(),
+            replay: Semaphore::new(1),
         })
     }
 
@@ -412,6 +415,12 @@ impl Outbox {
             }
             drained.await;
         }
+    }
+
+    /// Waits for the turn of a replay that has found no room: of several, one goes on at a time.
+    pub async fn replay_turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.replay.acquire().await.ok()
     }
 
     /// Returns whether a replay may queue another message.

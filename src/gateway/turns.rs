@@ -6,8 +6,8 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use crate::error::ApiError;
 
-/// Reads of joins and replays at a time. Fewer than a store has connections, so that a crowd that
-/// comes back leaves some to everybody else.
+/// Reads of joins and replays at a time. Fewer than PostgreSQL's connections, so that a crowd that
+/// comes back leaves some to everybody else; SQLite's fewer readers are lent in turn.
 const AT_A_TIME: usize = 6;
 
 /// How long a read waits for its turn.

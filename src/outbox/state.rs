@@ -144,12 +144,16 @@ impl State {
 
     /// Keeps a repeat of a joined room until it is due, which it may be now.
     pub(super) fn repeat(&mut self, room_id: RoomId, delivery: &SharedDelivery) {
+        let Some(position) = self.positions.get(room_id).copied() else {
+            return;
+        };
+        if delivery.seq() <= position {
+            return self.push_message(delivery);
+        }
         let contents = self.repeats.iter().chain([delivery]);
         let bytes: usize = contents.map(|it| it.message().content.len()).sum();
-        let is_within = self.repeats.len() < MAX_REPEATS && bytes <= MAX_QUEUED_BYTES;
-        if self.positions.get(room_id).is_some() && is_within {
+        if self.repeats.len() < MAX_REPEATS && bytes <= MAX_QUEUED_BYTES {
             self.repeats.push(Arc::clone(delivery));
-            self.answer_repeats(room_id);
         }
     }
 

@@ -4,7 +4,9 @@ use std::cell::Cell;
 
 use serde_json::{Value, json};
 
-use crate::harness::{ServerOptions, TestClient, TestServer, TestUser, await_until, draft, seqs};
+use crate::harness::{
+    RawSocket, ServerOptions, TestClient, TestServer, TestUser, await_until, draft, raw::text, seqs,
+};
 
 /// Messages in the room: in all, ten times what the server and the kernels would hold.
 const COUNT: usize = 500;
@@ -13,20 +15,27 @@ const COUNT: usize = 500;
 async fn long_room(server: &TestServer) -> (TestUser, TestUser, String) {
     let (ada, bob) = (server.user("ada").await, server.user("bob").await);
     let room = ada.room_with(&[&bob]).await;
-    let mut socket = ada.connect().await;
+    fill(&ada, &room, COUNT).await;
+    (ada, bob, room)
+}
+
+/// Says so many long messages in a room, and waits until they are stored.
+async fn fill(user: &TestUser, room: &str, count: usize) {
+    let mut socket = user.connect().await;
     let content = "🦀".repeat(5_000);
-    for _ in 0..COUNT {
+    for _ in 0..count {
         socket
-            .ask("sendMessage", draft(&room, &content), "messageAccepted")
+            .ask("sendMessage", draft(room, &content), "messageAccepted")
             .await;
     }
-    let last = json!(COUNT);
+    let last = json!(count);
     await_until("everything is stored", || async {
-        let rooms = ada.get("/rooms").await.ok(200);
-        (rooms[0]["lastSeq"] == last).then_some(())
+        let rooms = user.get("/rooms").await.ok(200);
+        let mut rooms = rooms.as_array().expect("a list").iter();
+        let found = rooms.find(|found| found["id"] == room);
+        found.filter(|found| found["lastSeq"] == last).map(drop)
     })
     .await;
-    (ada, bob, room)
 }
 
 /// Asks for everything, reads nothing, and waits until the replay stands still.
@@ -34,15 +43,20 @@ async fn stall(server: &TestServer, socket: &mut TestClient, room: &str) {
     let data = json!({ "roomId": room, "after": 0 });
     let frame = json!({ "event": "joinRoom", "data": data, "id": "slow" });
     socket.send_text(frame.to_string()).await;
+    let replayed = stands_still(server).await;
+    assert!(replayed < COUNT as f64, "all {replayed} were taken at once");
+}
+
+/// Waits until no replay goes on; returns how many messages were replayed.
+async fn stands_still(server: &TestServer) -> f64 {
     let (last, steady) = (Cell::new(0.0), Cell::new(0));
-    let replayed = await_until("the replay waits", || async {
+    await_until("the replay waits", || async {
         let replayed = server.metric("roomcast_resume_messages_total", "").await;
         let waits = replayed > 0.0 && replayed == last.replace(replayed);
         steady.set(if waits { steady.get() + 1 } else { 0 });
         (steady.get() == 20).then_some(replayed)
     })
-    .await;
-    assert!(replayed < COUNT as f64, "all {replayed} were taken at once");
+    .await
 }
 
 fn messages(frames: &[Value]) -> Vec<Value> {
@@ -96,4 +110,31 @@ async fn who_is_kicked_during_a_replay_reads_no_further() {
     assert!(msgs.len() < COUNT, "{} messages", msgs.len());
     assert_eq!(seqs(&msgs), (1..=msgs.len() as u64).collect::<Vec<_>>());
     socket.expect_none("newMessage").await;
+}
+
+/// What waits for a slow reader lies in the store, and not in the server.
+#[tokio::test]
+async fn replays_that_wait_cost_little() {
+    const ROOMS: usize = 16;
+    /// What SQLite keeps of what it has read is in it; a page of each room would be twice as much.
+    const MOST_KIB: u64 = 16 * 1_024;
+    let server = ServerOptions::new().unlimited().start().await;
+    let ada = server.user("ada").await;
+    let mut rooms = Vec::new();
+    for _ in 0..ROOMS {
+        let room = ada.room("long").await;
+        fill(&ada, &room, 50).await;
+        rooms.push(room);
+    }
+    let before = server.forget_peak();
+    let mut socket = RawSocket::open(&server, &ada.token).await;
+    for room in &rooms {
+        let data = json!({ "roomId": room, "after": 0 });
+        let join = json!({ "event": "joinRoom", "data": data });
+        let sent = socket.write(&text(&join.to_string())).await;
+        sent.expect("it is open");
+    }
+    stands_still(&server).await;
+    let grown = server.peak_kib() - before;
+    assert!(grown < MOST_KIB, "{grown} KiB more");
 }

@@ -18,6 +18,8 @@ const RESTARTS: &str = "roomcast_actor_restarts_total";
 /// The connection ended without a close frame.
 const RESET: u16 = 1006;
 
+const SERVER_ERROR: u16 = 1011;
+
 /// Starts a server in which something fails: that may be logged.
 async fn failing(action: &str) -> TestServer {
     let options = ServerOptions::new().unlimited().failpoint(action);
@@ -73,6 +75,26 @@ async fn a_panic_in_a_session_closes_its_socket_alone() {
         (&heard[1]["clientMsgId"], &heard[1]["seq"]),
         (&json!(id), &json!(2))
     );
+}
+
+/// Its client believes that it is in the room, of which nothing would come any more.
+#[tokio::test]
+async fn who_loses_a_place_to_a_join_that_fails_has_to_come_back() {
+    if !with_failpoints() {
+        return;
+    }
+    let server = failing("replay=return").await;
+    let ada = server.user("ada").await;
+    let room = ada.room("room").await;
+    let again = json!({ "roomId": room, "after": 0 });
+    let mut socket = ada.connect_to(&room).await;
+    let refused = socket.ask("joinRoom", again.clone(), "error").await;
+    assert_eq!(refused["code"], "UNAVAILABLE");
+    assert_eq!(socket.expect_close().await, SERVER_ERROR);
+
+    let mut other = ada.connect().await;
+    other.ask("joinRoom", again, "error").await;
+    other.ask("heartbeat", json!({}), "heartbeatAck").await;
 }
 
 #[tokio::test]
@@ -138,7 +160,7 @@ async fn a_room_that_panics_too_often_sends_its_sockets_away_and_the_process_sta
         }
         assert!(said < 8, "eight deaths in a moment are over any budget");
     };
-    assert_eq!(code, 1011);
+    assert_eq!(code, SERVER_ERROR);
     let mut back = ada.connect_to(&other).await;
     back.say(&other, "still here").await;
     back.expect("newMessage").await;
@@ -165,7 +187,7 @@ async fn rooms_that_die_under_joins_leave_nobody_behind() {
         let mut witness = Witness::new(user, &rooms);
         talking.push(tokio::spawn(async move {
             // Rooms die, and over their budget sockets are sent away: then it comes back.
-            let talk = async { while witness.talk().await.code == 1011 {} };
+            let talk = async { while witness.talk().await.code == SERVER_ERROR {} };
             let _ = timeout(Duration::from_secs(5), talk).await;
             witness
         }));

@@ -23,12 +23,15 @@ use crate::{
 /// Joins and leaves of one room that wait for the one under way.
 const MAX_WAITING: usize = 16;
 
-/// Joins and leaves of all rooms of one socket that wait; a client may send a thousand joins at once.
+/// Joins and leaves of all rooms of one socket that wait; more where more joins at once are allowed.
 const MAX_WAITING_IN_ALL: usize = 4_096;
+
+/// The same where joins have no limit.
+const MAX_WAITING_UNLIMITED: usize = 1_000_000;
 
 /// Joins and leaves of one socket that are under way. A client that comes back joins a thousand
 /// rooms at once: what waits here costs little, what is under way a walk each.
-const MAX_UNDER_WAY: usize = 16;
+const MAX_UNDER_WAY: usize = 8;
 
 /// When a client may try again that had too many of them wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -41,7 +44,6 @@ pub(super) struct RoomSlot {
     tasks: Option<Box<RoomTasks>>,
 }
 
-#[derive(Default)]
 struct RoomTasks {
     busy: bool,
     /// It has its place in [`RoomTurns`].
@@ -53,7 +55,15 @@ struct RoomTasks {
 
 impl RoomSlot {
     fn tasks(&mut self) -> &mut RoomTasks {
-        self.tasks.get_or_insert_default()
+        self.tasks.get_or_insert_with(|| {
+            Box::new(RoomTasks {
+                busy: false,
+                queued: false,
+                // Hardly ever more, and for each of a thousand rooms that are joined at once.
+                waiting: VecDeque::with_capacity(1),
+                ended: Rc::default(),
+            })
+        })
     }
 }
 
@@ -122,7 +132,7 @@ impl SessionActor {
     }
 
     fn enqueue(&mut self, room_id: RoomId, task: RoomTask, ctx: &mut SessionContext) {
-        let in_all = self.turns.waiting;
+        let is_full = self.turns.waiting >= self.most_waiting();
         let tasks = self.rooms.get_or_default(room_id).tasks();
         match task {
             RoomTask::Rejoin => {
@@ -132,7 +142,7 @@ impl SessionActor {
                 }
             }
             RoomTask::Join(id, _) | RoomTask::Leave(id)
-                if tasks.waiting.len() >= MAX_WAITING || in_all >= MAX_WAITING_IN_ALL =>
+                if tasks.waiting.len() >= MAX_WAITING || is_full =>
             {
                 // Not by a bucket: those before it have yet to end.
                 self.error(id.as_ref(), &ApiError::rate_limited(RETRY_AFTER));
@@ -144,6 +154,13 @@ impl SessionActor {
         }
         tasks.waiting.push_back(task);
         self.next_task(room_id, ctx);
+    }
+
+    fn most_waiting(&self) -> usize {
+        let joins = self.gateway.limits.config().joins;
+        joins.map_or(MAX_WAITING_UNLIMITED, |rate| {
+            MAX_WAITING_IN_ALL.max(rate.burst as usize)
+        })
     }
 
     fn next_task(&mut self, room_id: RoomId, ctx: &mut SessionContext) {
@@ -190,7 +207,7 @@ impl SessionActor {
         let room_id = join.room_id;
         let walk = self.walk(room_id);
         let reply_to = id.clone();
-        let was_in_it = previous.is_some();
+        let before = previous.as_ref().map(|room| room.generation);
         let joining = async move {
             let mut previous = previous;
             let outcome = walk.join(reply_to, join, &mut previous).await;
@@ -210,9 +227,10 @@ impl SessionActor {
                         (Ok(attached), _) => this.attached(room_id, attached),
                         (Err(error), previous) => {
                             this.error(id.as_ref(), &error);
+                            let is_in_doubt = previous.is_none() && error.code.is_retryable();
                             this.join_failed(room_id, previous);
-                            if was_in_it && error.code.is_retryable() {
-                                this.check_still_in(room_id);
+                            if let Some(generation) = before.filter(|_| is_in_doubt) {
+                                this.place_given_up(room_id, generation);
                             }
                         }
                     }
@@ -221,10 +239,11 @@ impl SessionActor {
         );
     }
 
-    /// A client that was in the room, and joined it again, believes that it still is: if its place
-    /// was given up for the new one, it has to come back.
-    fn check_still_in(&mut self, room_id: RoomId) {
-        if self.outbox.position(room_id).is_none() {
+    /// A client that was in the room, and gave its place up for a new one that it did not get,
+    /// believes that it is still there: it has to come back. Unless it was told that it has left.
+    fn place_given_up(&mut self, room_id: RoomId, generation: u64) {
+        let slot = self.rooms.get_mut(room_id);
+        if slot.is_none_or(|slot| slot.tasks().ended.get() < generation) {
             self.outbox.close(CloseCode::ServerError);
         }
     }

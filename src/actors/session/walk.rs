@@ -7,6 +7,7 @@
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use actix_web::web::Data;
+use fail::fail_point;
 
 use crate::{
     actors::{
@@ -26,6 +27,9 @@ use crate::{
     },
     store::{Member, MessagePage, PageCursor, Store, StoreError},
 };
+
+/// Messages that a replay reads first, while it does not know how long they are.
+const FIRST_REPLAY_PAGE: usize = 16;
 
 /// Most messages read at a time by a replay.
 const REPLAY_PAGE: usize = 50;
@@ -221,10 +225,12 @@ impl Walk {
     /// Reads from the position to the store's end; returns how many messages were queued.
     ///
     /// It waits for the peer before it reads, and holds nothing while it waits: what finds no room in
-    /// the outbox is read again.
+    /// the outbox is read again, when no other replay of the socket takes the room.
     async fn replay(&self, member: &Member) -> Result<u64, Interruption> {
+        fail_point!("replay", |_| Err(restarting().into()));
         let mut replayed = 0;
-        let mut limit = REPLAY_PAGE;
+        let mut limit = FIRST_REPLAY_PAGE;
+        let mut turn = None;
         loop {
             self.outbox.writable().await;
             let position = self.outbox.position(self.room_id);
@@ -249,6 +255,9 @@ impl Walk {
             }
             if !page.has_more && complete {
                 return Ok(replayed);
+            }
+            if !complete && turn.is_none() {
+                turn = self.outbox.replay_turn().await;
             }
         }
     }
