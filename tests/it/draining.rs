@@ -158,7 +158,9 @@ async fn a_server_without_sockets_says_that_it_drains() {
         (ready.status == 503).then_some(())
     })
     .await;
-    ada.get("/health/live").await.ok(200);
+    for _ in 0..10 {
+        ada.get("/health/ready").await.refused(503, "UNAVAILABLE");
+    }
     assert_eq!(server.ended(MOST).await.code(), Some(0));
 }
 
