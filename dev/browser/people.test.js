@@ -145,6 +145,19 @@ test('other rooms count what is new, until it is read', async () => {
   assert.equal(await dan.locator('.badge, .new-line').count(), 0);
 });
 
+test('a press on a room opens it, whatever is said there meanwhile', async () => {
+  await openRoom(dan, 'Garden');
+  const link = dan.locator('.room-list a', { hasText: 'Reading' });
+  const preview = await link.locator('.preview').boundingBox();
+  assert.ok(preview);
+  await dan.mouse.move(preview.x + 5, preview.y + preview.height / 2);
+  await dan.mouse.down();
+  await say(room(carla), 'Meanwhile');
+  await link.locator('.preview', { hasText: 'Meanwhile' }).waitFor();
+  await dan.mouse.up();
+  await sees(room(dan), 'Meanwhile');
+});
+
 test('a private room is entered by an invitation, once', async () => {
   await createRoom(carla, 'Surprise', 'Private');
   await carla.getByRole('button', { name: 'Invite' }).click();

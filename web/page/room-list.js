@@ -151,6 +151,7 @@ export class RoomList {
     link.toggleAttribute('aria-current', isOpen);
     if (isOpen) link.setAttribute('aria-current', 'page');
     link.classList.toggle('unread', unread > 0);
+    link.title = name;
     const kind = element(
       'span',
       { class: 'visually-hidden' },
@@ -160,7 +161,7 @@ export class RoomList {
     badge.append(element('span', { class: 'visually-hidden' }, ' unread'));
     link.replaceChildren(
       element('span', { class: 'kind' }, icon(visibility === 'private' ? 'lock' : 'hash')),
-      element('span', { class: 'name', dir: 'auto', title: name }, name, kind),
+      element('span', { class: 'name', dir: 'auto' }, name, kind),
       element('span', { class: 'when' }, whenOf(room)),
       element('span', { class: 'preview' }, this.#preview(room)),
       ...(unread > 0 ? [badge] : []),
