@@ -216,7 +216,7 @@ mod tests {
         let check = async |addr: &str, expected: Option<Code>| {
             let addr = addr.parse().expect("an address");
             let begun = failures.begin("a@example.com", addr).await;
-            assert_eq!(code(begun), expected);
+            assert_eq!(code(begun), expected, "{addr}");
         };
         check("2001:db8::ffff", Some(Code::RateLimited)).await;
         check("2001:db8:0:1::1", None).await;

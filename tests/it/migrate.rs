@@ -74,6 +74,9 @@ async fn a_schema_is_made_once_and_a_wrong_database_is_told() {
         let done = told(&cli.run(&["migrate"]));
         assert_eq!((done.0, done.1.as_str()), (Some(0), line), "{done:?}");
     }
+    // Where nothing is asked, a yes is no mistake.
+    let done = told(&cli.run(&["migrate", "--yes"]));
+    assert_eq!((done.0, done.1.as_str()), (Some(0), lines[1]), "{done:?}");
     let epoch = "SELECT epoch::text FROM installation";
     let first: String = connect(&url)
         .await

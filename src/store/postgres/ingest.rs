@@ -110,10 +110,10 @@ async fn store(
 
 /// Begins, locks the partition and the rooms, and reads what there is of the slice: all at once.
 ///
-/// The questions leave in this order, and the server answers each as of when its turn comes. That holds also
-/// while they are not prepared: a connection prepares one at a time, first come first served, and
-/// sends it before the next. A parameter of a type of our own (an enum) would break it: such a type
-/// is looked up before.
+/// The questions leave in this order, and the server answers each as of when its turn comes. That
+/// holds also while they are not prepared: a connection prepares one at a time, first come first
+/// served, and sends it before the next. A parameter of a type of our own (an enum) would break it:
+/// such a type is looked up before.
 ///
 /// Whoever resets the ingest has waited for the partition's lock, or is seen by the question after
 /// it. Messages are only written under their room's lock: what is not found after it does not come.
