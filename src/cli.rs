@@ -6,6 +6,7 @@
 mod banner;
 mod bench;
 mod check_config;
+mod descriptors;
 mod dev;
 mod dlq;
 pub(crate) mod endpoint;

@@ -7,6 +7,7 @@ use rustix::fs::Mode;
 
 use super::{
     banner::Banner,
+    descriptors,
     failure::Failure,
     flags::{Flags, ForDev},
     logging,
@@ -33,7 +34,7 @@ pub(super) struct DevArgs {
 pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let config = DevConfig::load(args.flags.settings(), args.ephemeral)?;
     logging::start(&config.logs);
-    raise_descriptor_limit();
+    descriptors::prepare();
     // Also in a folder that others may enter: messages and hashes of passwords are not for them.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     // Held here, so that the lock and a temporary folder last until everything has stopped.
@@ -87,13 +88,5 @@ fn blame_disk(error: anyhow::Error, folder: &Path) -> anyhow::Error {
             folder.display()
         )),
         false => error,
-    }
-}
-
-/// Each socket costs two descriptors; the usual soft limit is far below the hard one.
-pub(super) fn raise_descriptor_limit() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(descriptors) => log::debug!(descriptors = descriptors; "descriptors may be open"),
-        Err(error) => log::warn!(error:%; "the limit of open descriptors was not raised"),
     }
 }

@@ -6,7 +6,7 @@ use futures_util::future::try_join3;
 
 use super::{
     banner::ServeBanner,
-    dev::raise_descriptor_limit,
+    descriptors,
     failure::Failure,
     flags::{Flags, ForServe},
     logging, reaching,
@@ -54,7 +54,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let role = Role::from(args.role);
     let config = ServeConfig::load(args.flags.settings(), role)?;
     logging::start(&config.logs);
-    raise_descriptor_limit();
+    descriptors::prepare();
     server::block_on(serve(config, role, args.migrate))
 }
 

@@ -1,5 +1,7 @@
 //! Handshakes that are none, and requests that say two things at once.
 
+use nix::sys::resource::{Resource, getrlimit};
+
 use crate::harness::{
     Bystanders, RawSocket, TestServer, is_embedded,
     raw::{RawAnswer, exchange, upgrade_request},
@@ -144,4 +146,12 @@ async fn a_page_of_elsewhere_gets_no_demo_session() {
     ] {
         assert_eq!(begin(foreign).await, 404, "{foreign}");
     }
+}
+
+/// A table that grows has every thread wait.
+#[tokio::test]
+async fn the_table_of_descriptors_is_made_at_the_start() {
+    let (_, allowed) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    let server = TestServer::start().await;
+    assert!(server.room_for_descriptors() >= allowed.min(65_536));
 }

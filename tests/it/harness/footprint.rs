@@ -16,6 +16,11 @@ impl TestServer {
         self.status("Threads:")
     }
 
+    /// Returns how many descriptors the kernel's table has room for before it has to grow.
+    pub fn room_for_descriptors(&self) -> u64 {
+        self.status("FDSize:")
+    }
+
     /// Returns what the kernel says of the process.
     fn status(&self, name: &str) -> u64 {
         let status = format!("/proc/{}/status", self.pid());
