@@ -16,6 +16,7 @@ mod postgres;
 mod schema;
 pub mod sql_types;
 mod sqlite;
+mod storage;
 #[cfg(test)]
 mod suite;
 

@@ -4,15 +4,12 @@
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use futures_util::TryFutureExt;
-use tokio::{
-    runtime::{Builder, Runtime},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::{
     IngestBatch, IngestError, Ingested, Installation, Invite, Joined, Member, MemberChange,
     MessagePage, NewUser, OpenError, PageCursor, ReadMark, Role, Room, RoomCursor, RoomSummary,
-    Standing, StoreError, TokenState, User, Visibility, postgres, sqlite,
+    Standing, StoreError, TokenState, User, Visibility, postgres, sqlite, storage::Storage,
 };
 use crate::{
     clock::Timestamp,
@@ -24,7 +21,7 @@ use crate::{
 /// Threads that drive PostgreSQL's queries.
 const POSTGRES_THREADS: usize = 2;
 
-/// Threads that drive SQLite's, which blocking ones execute: a second would be woken for nothing.
+/// Threads that wait for SQLite's connections, which blocking ones use.
 const SQLITE_THREADS: usize = 1;
 
 /// How long a caller waits for its unit of work; less than a request may take as a whole.
@@ -72,55 +69,13 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// The storage runtime.
-struct Storage(Option<Runtime>);
-
-impl Storage {
-    fn start(threads: usize) -> std::io::Result<Self> {
-        Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("storage")
-            .enable_all()
-            .build()
-            .map(|runtime| Self(Some(runtime)))
-    }
-
-    /// Runs work to its end, also when the caller stops waiting.
-    async fn run<T, E>(
-        &self,
-        patience: Duration,
-        work: impl Future<Output = Result<T, E>> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let runtime = self.0.as_ref().expect("it is there until the drop");
-        let unavailable = |why: &str| Err(StoreError::Unavailable(why.to_owned()).into());
-        match timeout(patience, runtime.spawn(work)).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => Err(StoreError::Fault(error.to_string()).into()),
-            Err(_) => unavailable("it took too long"),
-        }
-    }
-}
-
-impl Drop for Storage {
-    fn drop(&mut self) {
-        // Waiting for threads is forbidden where the last handle may be dropped.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// Runs a function of `queries.rs` on the open database, by its writer or one of its readers.
 macro_rules! query {
-    ($store:ident.$access:ident => $($function:ident)::+($($argument:expr),*)) => {{
-        let database = $store.database.clone();
-        $store.storage.run($store.patience, async move {
-            match database {
-                Database::Postgres(database) => {
+    ($store:ident.$access:ident => $($function:ident)::+($($argument:expr),*)) => {
+        match &$store.database {
+            Database::Postgres(database) => {
+                let database = database.clone();
+                $store.storage.run($store.patience, async move {
                     let mut attempts = postgres::Attempts::$access();
                     loop {
                         let mut conn = database.connection().await?;
@@ -133,15 +88,17 @@ macro_rules! query {
                             Err(error) => break Err(StoreError::from(error)),
                         }
                     }
-                }
-                Database::Sqlite(database) => {
-                    let mut conn = database.$access().await?;
+                }).await
+            }
+            Database::Sqlite(database) => {
+                let pool = database.$access();
+                $store.storage.block($store.patience, pool, async move |mut conn| {
                     let outcome = sqlite::queries::$($function)::+(&mut conn, $($argument),*).await;
                     outcome.map_err(StoreError::from)
-                }
+                }).await
             }
-        }).await
-    }};
+        }
+    };
 }
 
 // ------------------------------------------------------------- opening, health
@@ -531,14 +488,20 @@ impl Store {
     /// # Errors
     /// [`IngestError::OtherLog`] when the database counts the offsets of another log.
     pub async fn ingest(&self, batch: IngestBatch) -> Result<Ingested, IngestError> {
-        let database = self.database.clone();
-        let ingesting = async move {
-            match database {
-                Database::Postgres(database) => database.ingest(batch).await,
-                Database::Sqlite(database) => database.ingest(batch).await,
+        match self.database.clone() {
+            Database::Postgres(database) => {
+                let ingesting = async move { database.ingest(batch).await };
+                self.storage.run(INGEST_TIMEOUT, ingesting).await
             }
-        };
-        self.storage.run(INGEST_TIMEOUT, ingesting).await
+            Database::Sqlite(database) => {
+                let ingesting =
+                    self.storage
+                        .block(INGEST_TIMEOUT, database.writer(), async move |mut conn| {
+                            sqlite::ingest(&mut conn, batch).await
+                        });
+                ingesting.await
+            }
+        }
     }
 
     /// Returns for each partition up to where it is stored.

@@ -1,6 +1,7 @@
 //! The embedded adapter: one SQLite file, one writer, a few readers.
 
 mod ingest;
+mod inline;
 #[path = "queries.rs"]
 pub(super) mod queries;
 
@@ -12,8 +13,7 @@ use diesel::{
 use diesel_async::{
     RunQueryDsl,
     pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool, PoolError},
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool::Pool,
     },
     sync_connection_wrapper::SyncConnectionWrapper,
 };
@@ -30,7 +30,8 @@ use crate::{
     metrics::PoolUse,
 };
 
-pub(super) type Conn = SyncConnectionWrapper<SqliteConnection>;
+pub(super) use self::inline::Conn;
+
 pub(super) type Db = diesel::sqlite::Sqlite;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -68,7 +69,7 @@ impl Database {
         })
         .await?;
         let database = Self::pools(path)?;
-        let mut conn = database.writer().await?;
+        let mut conn = database.writer.get().await?;
         queries::installation::ensure(&mut conn)
             .await
             .map_err(StoreError::from)?;
@@ -109,29 +110,28 @@ impl Database {
         ]
     }
 
-    pub(super) async fn writer(&self) -> Result<Object<Conn>, PoolError> {
-        self.writer.get().await
+    pub(super) fn writer(&self) -> &Pool<Conn> {
+        &self.writer
     }
 
-    pub(super) async fn reader(&self) -> Result<Object<Conn>, PoolError> {
-        self.readers.get().await
-    }
-
-    pub(super) async fn ingest(&self, batch: IngestBatch) -> Result<Ingested, IngestError> {
-        let mut conn = self.writer().await.map_err(StoreError::from)?;
-        // One hop to a blocking thread for the whole batch.
-        let outcome = conn.spawn_blocking(move |conn| ingest::ingest(conn, &batch));
-        outcome.await.map_err(StoreError::from)?
+    pub(super) fn reader(&self) -> &Pool<Conn> {
+        &self.readers
     }
 
     /// Closes every connection once its work is done; the last one tidies the file up.
     pub(super) async fn close(&self) {
         self.readers.close();
         // Whoever holds the writer gives it back first.
-        let writer = self.writer().await;
+        let writer = self.writer.get().await;
         self.writer.close();
         drop(writer);
     }
+}
+
+/// Stores a batch in one transaction.
+pub(super) async fn ingest(conn: &mut Conn, batch: IngestBatch) -> Result<Ingested, IngestError> {
+    let outcome = conn.spawn_blocking(move |conn| ingest::ingest(conn, &batch));
+    outcome.await.map_err(StoreError::from)?
 }
 
 /// Runs a unit of work that writes.
@@ -140,7 +140,7 @@ impl Database {
 /// lock is taken at the beginning, with patience.
 macro_rules! transaction {
     ($conn:expr, $work:expr) => {
-        $conn.immediate_transaction($work)
+        $crate::store::sqlite::inline::immediate_transaction($conn, $work)
     };
 }
 use transaction;

@@ -2,7 +2,12 @@
 
 use std::collections::HashMap;
 
-use diesel::{SqliteConnection, prelude::*};
+use diesel::{
+    SqliteConnection,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sqlite::Sqlite,
+};
 
 use super::queries::messages::{MESSAGE, MessageRow, message_of};
 use crate::{
@@ -13,6 +18,7 @@ use crate::{
         IngestBatch, IngestError, Ingested, RecordOutcome,
         ingest::{Head, Split, places, split},
         schema::{ingest_offsets, installation, long_contents, messages, rooms, users},
+        sql_types::*,
     },
 };
 
@@ -219,14 +225,8 @@ impl<'a> Ingest<'a> {
             else {
                 continue;
             };
-            diesel::update(rooms::table.find(room_id))
-                .set((
-                    rooms::last_seq.eq(seq),
-                    rooms::last_message_id.eq(message_id),
-                    rooms::last_message_at.eq(self.now),
-                    rooms::active_at.eq(self.now),
-                ))
-                .execute(self.conn)?;
+            let now = self.now;
+            MoveHead(room_id, seq, message_id, now).execute(self.conn)?;
         }
         Ok(())
     }
@@ -240,12 +240,93 @@ fn read_next(conn: &mut SqliteConnection, partition: u32) -> QueryResult<u64> {
 }
 
 fn write_next(conn: &mut SqliteConnection, partition: u32, next: u64) -> QueryResult<()> {
-    let next = ingest_offsets::next_offset.eq(next.cast_signed());
-    diesel::insert_into(ingest_offsets::table)
-        .values((ingest_offsets::partition.eq(partition.cast_signed()), next))
-        .on_conflict(ingest_offsets::partition)
-        .do_update()
-        .set(next)
+    // Not an upsert, which diesel would have SQLite parse each time.
+    diesel::replace_into(ingest_offsets::table)
+        .values((
+            ingest_offsets::partition.eq(partition.cast_signed()),
+            ingest_offsets::next_offset.eq(next.cast_signed()),
+        ))
         .execute(conn)?;
     Ok(())
+}
+
+/// Moves a room's head: an `UPDATE` of diesel's would be parsed each time.
+#[derive(QueryId)]
+struct MoveHead(RoomId, Seq, MessageId, Timestamp);
+
+impl QueryFragment<Sqlite> for MoveHead {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let Self(room_id, seq, message_id, now) = self;
+        out.push_sql("UPDATE rooms SET last_seq = ");
+        out.push_bind_param::<BigInt, _>(seq)?;
+        out.push_sql(", last_message_id = ");
+        out.push_bind_param::<Text, _>(message_id)?;
+        out.push_sql(", last_message_at = ");
+        out.push_bind_param::<Timestamptz, _>(now)?;
+        out.push_sql(", active_at = ");
+        out.push_bind_param::<Timestamptz, _>(now)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<Uuid, _>(room_id)
+    }
+}
+
+impl RunQueryDsl<SqliteConnection> for MoveHead {}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::HashSet,
+        sync::{Arc, Mutex},
+    };
+
+    use diesel::{
+        connection::{Connection, InstrumentationEvent},
+        dsl::sql,
+    };
+
+    use super::*;
+    use crate::store::{Store, suite};
+
+    #[tokio::test]
+    async fn every_statement_is_kept_once_it_was_parsed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("store.sqlite3");
+        let store = Store::open_sqlite(&path).await.expect("a new file opens");
+        let scene = suite::scene(&store).await;
+        let mut conn = super::super::connect(&path).expect("it opens");
+        let (asked, kept) = <(Arc<Mutex<Vec<String>>>, Arc<Mutex<HashSet<String>>>)>::default();
+        conn.set_instrumentation({
+            let (asked, kept) = (Arc::clone(&asked), Arc::clone(&kept));
+            move |event: InstrumentationEvent<'_>| match event {
+                InstrumentationEvent::StartQuery { query, .. } => {
+                    let text = query.to_string();
+                    let statement = text.split(" -- binds").next().unwrap_or_default();
+                    asked.lock().expect("no panic").push(statement.to_owned());
+                }
+                InstrumentationEvent::CacheQuery { sql, .. } => {
+                    kept.lock().expect("no panic").insert(sql.to_owned());
+                }
+                _ => {}
+            }
+        });
+        // The second time something is written over in each table.
+        for from in 0..2 {
+            let batch = suite::batch(from, &scene.messages(1));
+            let ingested = ingest(&mut conn, &batch).expect("the store is up");
+            assert!(matches!(ingested, Ok(Ingested::Done(_))), "{ingested:?}");
+        }
+        let kept = kept.lock().expect("no panic");
+        let mut asked = asked.lock().expect("no panic").clone();
+        asked.retain(|statement| !kept.contains(statement));
+        assert_eq!(asked, ["BEGIN IMMEDIATE", "COMMIT"].repeat(2));
+    }
+
+    #[test]
+    fn a_plan_does_not_depend_on_what_is_bound() {
+        let mut conn = SqliteConnection::establish(":memory:").expect("memory");
+        let options = sql::<Text>("PRAGMA compile_options").load::<String>(&mut conn);
+        let options = options.expect("a list");
+        assert!(options.contains(&"ENABLE_QPSG".to_owned()), "{options:?}");
+        assert!(!options.contains(&"ENABLE_STAT4".to_owned()), "{options:?}");
+    }
 }

@@ -1,0 +1,114 @@
+//! The storage runtime: where units of work run to their end, whoever stops waiting for them.
+
+use std::{future::Future, time::Duration};
+
+use deadpool::managed::Timeouts;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use futures_util::FutureExt;
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::{JoinError, JoinHandle},
+    time::timeout,
+};
+
+use super::{StoreError, sqlite};
+
+type Conn = sqlite::Conn;
+
+/// A connection that is not idle is not waited for.
+const AT_ONCE: Timeouts = Timeouts {
+    wait: Some(Duration::ZERO),
+    create: None,
+    recycle: None,
+};
+
+/// Runs units of work beside the arbiters, which may not block.
+pub(super) struct Storage(Option<Runtime>);
+
+impl Storage {
+    pub(super) fn start(threads: usize) -> std::io::Result<Self> {
+        Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("storage")
+            .enable_all()
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+    }
+
+    /// Runs asynchronous work.
+    pub(super) async fn run<T, E>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        outcome(patience, self.handle().spawn(work)).await
+    }
+
+    /// Runs work on a connection that executes where it is: in a thread that may block.
+    pub(super) async fn block<T, E, Work>(
+        &self,
+        patience: Duration,
+        pool: &Pool<Conn>,
+        work: impl FnOnce(Object<Conn>) -> Work + Send + 'static,
+    ) -> Result<T, E>
+    where
+        Work: Future<Output = Result<T, E>>,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let handle = self.handle();
+        let work = |conn| move || Handle::current().block_on(work(conn));
+        let running = match idle(pool) {
+            Some(conn) => handle.spawn_blocking(work(conn)),
+            None => {
+                let pool = pool.clone();
+                handle.spawn(async move {
+                    let conn = pool.get().await.map_err(StoreError::from)?;
+                    let worked = Handle::current().spawn_blocking(work(conn)).await;
+                    worked.unwrap_or_else(panicked)
+                })
+            }
+        };
+        outcome(patience, running).await
+    }
+
+    fn handle(&self) -> &Handle {
+        let runtime = self.0.as_ref().expect("it is there until the drop");
+        runtime.handle()
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // Waiting for threads is forbidden where the last handle may be dropped.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Returns a connection that is open, and that nobody else waits for.
+fn idle(pool: &Pool<Conn>) -> Option<Object<Conn>> {
+    if pool.status().available == 0 {
+        return None;
+    }
+    pool.timeout_get(&AT_ONCE).now_or_never()?.ok()
+}
+
+async fn outcome<T, E: From<StoreError>>(
+    patience: Duration,
+    running: JoinHandle<Result<T, E>>,
+) -> Result<T, E> {
+    match timeout(patience, running).await {
+        Ok(worked) => worked.unwrap_or_else(panicked),
+        Err(_) => Err(StoreError::Unavailable("it took too long".to_owned()).into()),
+    }
+}
+
+fn panicked<T, E: From<StoreError>>(error: JoinError) -> Result<T, E> {
+    Err(StoreError::Fault(error.to_string()).into())
+}
