@@ -38,6 +38,13 @@ pub(super) enum Entry {
 }
 
 impl Entry {
+    pub(super) fn message(&self) -> Option<&Bytes> {
+        match self {
+            Self::Message(value) => Some(value),
+            Self::DeadLetter(..) => None,
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Message(value) | Self::DeadLetter(value, _) => value.len(),

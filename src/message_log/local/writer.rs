@@ -2,9 +2,10 @@
 //!
 //! It takes all appends that wait, up to [`BATCH`], writes them in one transaction, and answers;
 //! the next group gathers meanwhile. Nothing is held back for company: a single append is written
-//! at once. Between groups it hands records to the reader, as far as the reader takes them.
+//! at once. A reader that has all that came before gets them from there; one that is behind is
+//! given what it lacks from the file, between groups, as far as it takes them.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{future::pending, mem, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -16,13 +17,13 @@ use super::{
     file::{Entry, LogFile, Written},
     reader::{Feed, LocalReader, Reader},
 };
-use crate::message_log::{AppendError, Assignment, IngestEvent, LogError, PartitionReader};
+use crate::message_log::{AppendError, Assignment, IngestEvent, LogError, PartitionReader, Record};
 
 /// Most records of one transaction, and of one event to the reader.
 const BATCH: usize = 500;
 
-/// How long committed records stay when no append takes their removal along.
-const REMOVAL_DELAY: Duration = Duration::from_millis(200);
+/// How often committed records are looked for that no append has taken along.
+const REMOVAL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often a disk that did not take a write is tried again.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(250);
@@ -67,7 +68,6 @@ enum Work {
     Control(Control),
     /// The reader has room, or has gone.
     Reader,
-    CommitNoted,
     Due,
     LookDue,
     /// Nobody has a handle any more.
@@ -83,6 +83,10 @@ pub(super) struct Writer {
     /// Taken from the queue, not written yet; empty between two pieces of work.
     group: Vec<Append>,
     reader: Option<Reader>,
+    /// Written, and what the reader gets next.
+    fresh: Vec<Record>,
+    /// Whether `fresh` waits for one more group.
+    is_held: bool,
     /// Readers so far.
     readers: u64,
     /// When committed records are removed, or the disk is tried again.
@@ -100,6 +104,7 @@ impl Writer {
         appends: mpsc::Receiver<Append>,
         controls: mpsc::Receiver<Control>,
     ) -> Self {
+        let now = Instant::now();
         Self {
             file,
             shared,
@@ -107,9 +112,11 @@ impl Writer {
             controls,
             group: Vec::with_capacity(BATCH),
             reader: None,
+            fresh: Vec::new(),
+            is_held: false,
             readers: 0,
-            due: None,
-            next_look: Instant::now() + LOOK_INTERVAL,
+            due: Some(now + REMOVAL_INTERVAL),
+            next_look: now + LOOK_INTERVAL,
             is_removed: false,
         }
     }
@@ -130,7 +137,6 @@ impl Writer {
                     let _ = answer.send(self.dead_letters(from, limit));
                 }
                 Work::Reader => self.feed(),
-                Work::CommitNoted => self.wake_within(REMOVAL_DELAY),
                 Work::Due => self.on_due(),
                 Work::LookDue => self.look(),
                 Work::Control(Control::Close) | Work::Abandoned => break,
@@ -141,21 +147,23 @@ impl Writer {
 
     async fn next_work(&mut self) -> Work {
         let end = self.file.ends().messages;
+        let lacking = self.reader.as_ref().filter(|_| self.fresh.is_empty());
         tokio::select! {
-            taken = self.appends.recv_many(&mut self.group, BATCH) => match taken {
+            taken = self.appends.recv_many(&mut self.group, BATCH - self.fresh.len()) => match taken {
                 0 => Work::Abandoned,
                 _ => Work::Appends,
             },
             Some(control) = self.controls.recv() => Work::Control(control),
-            () = room(self.reader.as_ref(), end) => Work::Reader,
-            () = self.shared.commit_noted.notified() => Work::CommitNoted,
+            () = room(lacking, end) => Work::Reader,
             () = reached(self.due) => Work::Due,
             () = sleep_until(self.next_look) => Work::LookDue,
         }
     }
 
     fn write_group(&mut self) {
+        let from = self.file.ends().messages;
         let written = self.write();
+        self.keep_for_reader(from);
         for append in self.group.drain(..) {
             // The appender may have gone; the record is written all the same.
             let _ = append.answer.send(match &written {
@@ -164,7 +172,38 @@ impl Writer {
                 Written::Unknown(reason) => Err(AppendError::Unknown(reason.clone())),
             });
         }
+        // Who waits already is written first, once: it all goes on together, and out in one write.
+        let others_wait = !self.appends.is_empty() && self.fresh.len() < BATCH;
+        self.is_held = others_wait && !self.is_held;
+        if !self.is_held && !self.fresh.is_empty() {
+            let records = mem::take(&mut self.fresh);
+            self.hand_on(records);
+        }
+        if self.has_records() {
+            self.wake_within(REMOVAL_INTERVAL);
+        }
         self.file.checkpoint_if_due();
+    }
+
+    /// Keeps what was written of the group, if the reader has all that came before, and has room.
+    fn keep_for_reader(&mut self, from: u64) {
+        let feed = self.reader.as_ref().and_then(|it| it.feed.as_ref());
+        let kept_to = feed.map(|feed| feed.next + self.fresh.len() as u64);
+        if kept_to != Some(from) || feed.is_none_or(|feed| feed.sender.capacity() == 0) {
+            self.fresh.clear();
+            return;
+        }
+        let values = self
+            .group
+            .iter()
+            .filter_map(|append| append.entry.message());
+        // Where nothing was written, the end has not moved.
+        let written = (from..self.file.ends().messages).zip(values);
+        self.fresh.extend(written.map(|(offset, value)| Record {
+            offset,
+            value: value.clone(),
+            is_hole: false,
+        }));
     }
 
     /// Writes the group and what was committed; notices when the disk takes no more, or again.
@@ -230,9 +269,8 @@ impl Writer {
             self.write();
             self.file.checkpoint_if_due();
         }
-        let more_to_remove = self.shared.committed() > self.file.first();
-        if self.file.shrink() || more_to_remove {
-            self.wake_within(REMOVAL_DELAY);
+        if self.file.shrink() || self.has_records() {
+            self.wake_within(REMOVAL_INTERVAL);
         }
     }
 
@@ -262,6 +300,7 @@ impl Writer {
         };
         let next = feed.next;
         reader.feed = Some(feed);
+        self.fresh.clear();
         let (first, end) = (self.file.first(), self.file.ends().messages);
         if next < first || next > end {
             self.fail_reader(format!(
@@ -272,12 +311,19 @@ impl Writer {
 
     /// Hands the reader its next records; there is room for them.
     fn feed(&mut self) {
-        let Some(feed) = self.reader.as_mut().and_then(|it| it.feed.as_mut()) else {
+        let Some(feed) = self.reader.as_ref().and_then(|it| it.feed.as_ref()) else {
             return;
         };
-        let records = match self.file.read(feed.next, BATCH) {
-            Ok(records) => records,
-            Err(error) => return self.fail_reader(error.to_string()),
+        match self.file.read(feed.next, BATCH) {
+            Ok(records) => self.hand_on(records),
+            Err(error) => self.fail_reader(error.to_string()),
+        }
+    }
+
+    /// Gives the reader its next records; there is room for them.
+    fn hand_on(&mut self, records: Vec<Record>) {
+        let Some(feed) = self.reader.as_mut().and_then(|it| it.feed.as_mut()) else {
+            return;
         };
         feed.next += records.len() as u64;
         if feed.sender.try_send(records).is_err()
@@ -301,6 +347,11 @@ impl Writer {
         Ok(letters
             .map(|(offset, row)| DeadLetter::new(offset, row))
             .collect())
+    }
+
+    /// Returns whether some are to be removed, now or later.
+    fn has_records(&self) -> bool {
+        self.file.first() < self.file.ends().messages
     }
 
     fn can_remove(&self) -> bool {
