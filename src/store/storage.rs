@@ -1,6 +1,10 @@
 //! The storage runtime: where units of work run to their end, whoever stops waiting for them.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use deadpool::managed::Timeouts;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
@@ -62,7 +66,7 @@ impl Storage {
     {
         let handle = self.handle();
         let work = |conn| move || Handle::current().block_on(work(conn));
-        let running = match idle(pool) {
+        let start = || match idle(pool) {
             Some(conn) => handle.spawn_blocking(work(conn)),
             None => {
                 let pool = pool.clone();
@@ -73,7 +77,11 @@ impl Storage {
                 })
             }
         };
-        outcome(patience, running).await
+        // Without a thread, or by a connection that an earlier panic has poisoned: nobody else's end.
+        match catch_unwind(AssertUnwindSafe(start)) {
+            Ok(running) => outcome(patience, running).await,
+            Err(_) => Err(StoreError::Fault("no work can be started on SQLite".to_owned()).into()),
+        }
     }
 
     fn handle(&self) -> &Handle {
@@ -91,7 +99,7 @@ impl Drop for Storage {
     }
 }
 
-/// Returns a connection that is open, and that nobody else waits for.
+/// Returns a connection that is open, and that nobody else waits for; one that is broken is closed.
 fn idle(pool: &Pool<Conn>) -> Option<Object<Conn>> {
     if pool.status().available == 0 {
         return None;
@@ -111,4 +119,34 @@ async fn outcome<T, E: From<StoreError>>(
 
 fn panicked<T, E: From<StoreError>>(error: JoinError) -> Result<T, E> {
     Err(StoreError::Fault(error.to_string()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::Database;
+
+    #[tokio::test]
+    async fn a_panic_is_a_fault_and_nobody_elses_end() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("store.sqlite3");
+        let storage = Storage::start(1).expect("threads");
+        let opening = async move { Ok(Database::open(&path).await.expect("a new file opens")) };
+        let opened = storage.run::<_, StoreError>(Duration::MAX, opening).await;
+        let database = opened.expect("a new file opens");
+        let ask = async |panics: bool| {
+            let work = async move |mut conn: Object<Conn>| {
+                let asked = conn.spawn_blocking(move |_| match panics {
+                    true => panic!("on purpose"),
+                    false => Ok(()),
+                });
+                asked.await.map_err(StoreError::from)
+            };
+            storage.block(Duration::MAX, database.writer(), work).await
+        };
+        assert!(matches!(ask(true).await, Err(StoreError::Fault(_))));
+        // The connection that is left is found to be of no use.
+        assert!(matches!(ask(false).await, Err(StoreError::Fault(_))));
+        ask(false).await.expect("a connection of its own");
+    }
 }

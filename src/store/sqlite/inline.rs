@@ -1,4 +1,4 @@
-//! SQLite by the interface that PostgreSQL has: asynchronous by name, executed where it is polled.
+//! SQLite by the interface that PostgreSQL has: asynchronous by name, executed where it is called.
 
 use std::{error::Error, future::ready};
 
@@ -9,7 +9,7 @@ use diesel_async::{
 };
 use futures_util::future::BoxFuture;
 
-/// A connection for threads that may block; [`Storage::block`] has them.
+/// A connection for threads that may block: those of [`Storage::block`], and of opening a file.
 ///
 /// [`Storage::block`]: crate::store::storage::Storage::block
 pub(in crate::store) type Conn = SyncConnectionWrapper<SqliteConnection, Inline>;
@@ -50,7 +50,8 @@ pub(super) async fn immediate_transaction<R>(
             Ok(value)
         }
         Err(error) => {
-            Transactions::rollback_transaction(conn).await?;
+            // Fails where SQLite has rolled back by itself; what failed first says why.
+            let _ = Transactions::rollback_transaction(conn).await;
             Err(error)
         }
     }
