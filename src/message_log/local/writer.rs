@@ -173,8 +173,8 @@ impl Writer {
             });
         }
         // Who waits already is written first, once: it all goes on together, and out in one write.
-        let others_wait = !self.appends.is_empty() && self.fresh.len() < BATCH;
-        self.is_held = others_wait && !self.is_held;
+        let has_room = self.fresh.len() <= BATCH / 2;
+        self.is_held = !self.is_held && has_room && !self.appends.is_empty();
         if !self.is_held && !self.fresh.is_empty() {
             let records = mem::take(&mut self.fresh);
             self.hand_on(records);
@@ -260,14 +260,12 @@ impl Writer {
                 log::info!("the message log can be written again");
             }
             self.publish_state();
-            return;
-        }
-        if self.is_removed {
-            return;
-        }
-        if self.shared.committed() > self.file.first() {
+        } else if self.can_remove() {
             self.write();
             self.file.checkpoint_if_due();
+        }
+        if self.is_removed || !self.file.is_settled() {
+            return;
         }
         if self.file.shrink() || self.has_records() {
             self.wake_within(REMOVAL_INTERVAL);
@@ -361,13 +359,14 @@ impl Writer {
 
     /// Writes what is queued, and closes.
     async fn finish(mut self) {
+        // What is written from now on is there for the next start.
+        self.reader = None;
+        self.fresh.clear();
         self.appends.close();
         while self.appends.recv_many(&mut self.group, BATCH).await > 0 {
             self.write_group();
         }
-        while self.can_remove() {
-            self.write();
-        }
+        while self.can_remove() && self.write() == Written::Kept {}
         self.file.close();
         // Only now: its end is what tells everybody that the files are closed.
         drop(self.controls);

@@ -121,6 +121,20 @@ fn a_commit_that_fails_is_refused_once_that_is_certain() {
     check_holds(file, &dir, &[0..20, 30..40]);
 }
 
+/// Waits until the records before an offset are removed.
+async fn is_removed(log: &LocalLog, first: u64) {
+    loop {
+        let event = log.ingest().recv().await;
+        let Some(IngestEvent::Assigned(assigned)) = event else {
+            panic!("{event:?}");
+        };
+        if assigned[0].first == first {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_is_noticed_and_got_over() {
     let Some(dir) = child_folder() else {
@@ -148,6 +162,10 @@ async fn a_full_disk_is_noticed_and_got_over() {
         }
     };
     suite::in_time(is_healthy).await;
+    // Nothing is appended meanwhile.
+    log.commit(0, 100).await.expect("it is open");
+    suite::in_time(is_removed(&log, 100)).await;
+    let mut stream = suite::ingest(&wrap(&log), vec![(0, 100)]);
     suite::append_messages(&wrap(&log), "c", 0..100).await;
     let read = suite::read(&mut stream, 100).await;
     assert_eq!(suite::values_of(&read, "c"), suite::values("c", 0..100));
