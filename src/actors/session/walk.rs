@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Messages that a replay reads first, while it does not know how long they are.
-const FIRST_REPLAY_PAGE: usize = 8;
+const FIRST_REPLAY_PAGE: usize = 4;
 
 /// Most messages read at a time by a replay.
 const REPLAY_PAGE: usize = 50;

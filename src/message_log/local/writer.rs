@@ -2,8 +2,9 @@
 //!
 //! It takes all appends that wait, up to [`BATCH`], writes them in one transaction, and answers;
 //! the next group gathers meanwhile. Nothing is held back for company: a single append is written
-//! at once. A reader that has all that came before gets them from there; one that is behind is
-//! given what it lacks from the file, between groups, as far as it takes them.
+//! at once. A reader that has all that came before gets them from there, together with the next
+//! group where others wait already; one that is behind is given what it lacks from the file,
+//! between groups, as far as it takes them.
 
 use std::{future::pending, mem, sync::Arc, time::Duration};
 
