@@ -145,15 +145,16 @@ impl RoomActor {
     }
 }
 
-/// Attaches a session at its outbox's position. Sent when a join has replayed all it read.
+/// Attaches a session. Sent when a join has replayed all it read.
 #[derive(Message)]
 #[rtype(result = "Result<(), AttachRefusal>")]
 pub struct Attach {
     pub outbox: Arc<Outbox>,
     pub user_id: UserId,
     pub generation: u64,
-    /// Whether it wants what it missed, or just what comes.
-    pub replays: bool,
+    /// Where it begins at the earliest, to get just what comes; `None` for one that goes on from its
+    /// outbox's position.
+    pub begins: Option<Seq>,
     /// The reply to the join; `None` when a session comes back after the room's death.
     pub joined: Option<JoinReply>,
 }
@@ -269,18 +270,19 @@ impl Handler<Attach> for RoomActor {
             return Err(AttachRefusal::Departed);
         }
         let position = attach.outbox.position(self.room_id);
-        let mut position = position.ok_or(AttachRefusal::Departed)?;
-        if position < self.last {
-            if attach.replays {
-                return Err(AttachRefusal::Behind);
-            }
-            position = self.last;
-            attach.outbox.begin_room(self.room_id, position);
-        }
+        let position = position.ok_or(AttachRefusal::Departed)?;
+        let position = match attach.begins {
+            Some(head) => head.max(self.last),
+            None if position < self.last => return Err(AttachRefusal::Behind),
+            None => position,
+        };
         let comes_back = attach.joined.is_none();
         if let Some(joined) = attach.joined {
             let reply = self.joined_reply(position, &joined);
             attach.outbox.reply(&reply, joined.id.as_ref());
+        }
+        if attach.begins.is_some() {
+            attach.outbox.begin_room(self.room_id, position);
         }
         self.attach(attach.outbox, attach.user_id, attach.generation);
         if !comes_back {

@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use fail::fail_point;
 
 use super::{Conn, Db, members, transaction};
 use crate::{
@@ -147,6 +148,7 @@ pub(super) fn page_and_one(limit: usize) -> i64 {
 
 /// Returns the heads of the rooms that exist.
 pub(crate) async fn heads(conn: &mut Conn, ids: Vec<RoomId>) -> QueryResult<Vec<(RoomId, Seq)>> {
+    fail_point!("heads");
     rooms::table
         .filter(rooms::id.eq_any(ids))
         .select((rooms::id, rooms::last_seq))

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{ServerOptions, TestClient, TestServer, draft, seqs, uuid};
+use crate::harness::{
+    ServerOptions, TestClient, TestServer, await_until, draft, seqs, uuid, with_failpoints,
+};
 
 async fn accept(socket: &mut TestClient, data: &Value) {
     socket
@@ -59,6 +61,40 @@ async fn repeats_in_flight_are_stored_once_and_all_accepted() {
     );
     socket.say(&room, "next").await;
     assert_eq!(socket.expect("newMessage").await["seq"], 2);
+}
+
+#[tokio::test]
+async fn a_repeat_waits_for_the_answer_to_a_join_without_a_replay() {
+    if !with_failpoints() {
+        return;
+    }
+    // A room that wakes waits for its head, and so does who joins it.
+    let options = ServerOptions::new().failpoint("heads=2*sleep(2000)->off");
+    let server = options.start().await;
+    let ada = server.user("ada").await;
+    for place in [json!({}), json!({ "after": 999 })] {
+        let room = ada.room("asleep").await;
+        let mut socket = ada.connect().await;
+        let data = draft(&room, "once");
+        accept(&mut socket, &data).await;
+        await_until("it to be stored", || async {
+            (ada.history(&room).await.len() == 1).then_some(())
+        })
+        .await;
+        let mut join = place.clone();
+        join["roomId"] = json!(room);
+        socket.send("joinRoom", join).await;
+        accept(&mut socket, &data).await;
+        let is_shown = |frame: &Value| frame["event"] == "newMessage";
+        let frames = socket.until("the repeat", is_shown).await;
+        let [joined, shown] = &frames[..] else {
+            panic!("{frames:?}");
+        };
+        assert_eq!(joined["event"], "roomJoined");
+        assert_eq!(joined["data"]["truncated"], place["after"].is_number());
+        let last = (&joined["data"]["lastSeq"], &shown["data"]["seq"]);
+        assert_eq!(last, (&json!(1), &json!(1)));
+    }
 }
 
 #[tokio::test]

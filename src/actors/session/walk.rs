@@ -63,8 +63,8 @@ pub(super) struct Walk {
 /// What a walk brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Just what comes from the room's head on.
-    Live,
+    /// Just what comes from the room's head on, which is not before this.
+    Live(Seq),
     /// What was missed since the position; the reply says how much.
     Replay,
     /// All since the position, for a socket that never left.
@@ -106,11 +106,15 @@ impl Walk {
             }
             let resume = self.resume(&join, head).await?;
             self.detach(previous.take()).await;
-            self.outbox.begin_room(self.room_id, resume.position);
             let mode = match join.after {
                 Some(_) if !resume.truncated => Mode::Replay,
-                _ => Mode::Live,
+                _ => Mode::Live(resume.position),
             };
+            match mode {
+                // Before the reply, the client cannot tell where a message belongs: repeats wait.
+                Mode::Live(_) => self.outbox.begin_room(self.room_id, Seq::ZERO),
+                _ => self.outbox.begin_room(self.room_id, resume.position),
+            }
             let reply = Some((&id, resume.truncated));
             match self.reach(&member, mode, reply).await {
                 Ok(attached) => return Ok(attached),
@@ -177,7 +181,11 @@ impl Walk {
         let mut replayed = 0;
         let mut deaths = 0;
         while deaths < MAX_ATTEMPTS {
-            if mode != Mode::Live {
+            let begins = match mode {
+                Mode::Live(head) => Some(head),
+                Mode::Replay | Mode::On => None,
+            };
+            if begins.is_none() {
                 replayed += self.replay(member).await?;
             }
             let addr = self.open().await?;
@@ -185,7 +193,7 @@ impl Walk {
                 outbox: Arc::clone(&self.outbox),
                 user_id: self.user_id,
                 generation: member.generation,
-                replays: mode != Mode::Live,
+                begins,
                 joined: joined.map(|(id, truncated)| JoinReply {
                     id: id.clone(),
                     replayed: if mode == Mode::Replay { replayed } else { 0 },
