@@ -36,8 +36,8 @@ pub(super) type Db = diesel::sqlite::Sqlite;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
-/// Connections that read beside the writer.
-const READERS: usize = 4;
+/// Connections that read beside the writer. Each more costs a thread, and what its allocator keeps.
+const READERS: usize = 2;
 
 /// How long a call waits for a connection.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
