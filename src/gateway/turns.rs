@@ -28,21 +28,25 @@ impl Turns {
     /// Reads when it is its turn, in a task of its own: a socket whose peer does not read is not
     /// polled, and must not keep a turn from others meanwhile.
     ///
+    /// A read is kilobytes, and is not made before its turn: thousands may wait.
+    ///
     /// # Errors
     /// `UNAVAILABLE` when too many are before it for too long.
-    pub async fn read<T: 'static>(
+    pub fn read<T: 'static, R: AsyncFnOnce() -> T + 'static>(
         &self,
-        reading: impl Future<Output = T> + 'static,
-    ) -> Result<T, ApiError> {
+        reading: R,
+    ) -> impl Future<Output = Result<T, ApiError>> + use<T, R> {
         let turns = Arc::clone(&self.0);
         let read = actix::spawn(async move {
             let turn = timeout(PATIENCE, turns.acquire()).await;
             let _turn = turn.ok()?.ok()?;
-            Some(reading.await)
+            Some(Box::pin(reading()).await)
         });
-        // It is never closed, and ends early with the process alone.
-        let read = read.await.ok().flatten();
-        read.ok_or_else(|| ApiError::unavailable("too many wait for the database"))
+        async move {
+            // It is never closed, and ends early with the process alone.
+            let read = read.await.ok().flatten();
+            read.ok_or_else(|| ApiError::unavailable("too many wait for the database"))
+        }
     }
 }
 
@@ -60,13 +64,13 @@ mod tests {
         let mut taken = Vec::new();
         for _ in 0..AT_A_TIME {
             let (end, ended) = oneshot::channel::<()>();
-            let mut reading = Box::pin(turns.read(ended));
+            let mut reading = Box::pin(turns.read(async || ended.await));
             // Polled once, and never again.
             assert!((&mut reading).now_or_never().is_none());
             taken.push(reading);
             ends.push(end);
         }
-        let mut waiting = Box::pin(turns.read(async { 7 }));
+        let mut waiting = Box::pin(turns.read(async || 7));
         assert!((&mut waiting).now_or_never().is_none());
         drop(ends.pop());
         assert_eq!(waiting.await.expect("its turn"), 7);

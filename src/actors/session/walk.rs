@@ -138,7 +138,7 @@ impl Walk {
 
     async fn member(&self) -> Result<(Member, Seq), ApiError> {
         let (store, room_id, user_id) = (self.store(), self.room_id, self.user_id);
-        let reading = async move { store.standing(room_id, user_id).await };
+        let reading = async move || store.standing(room_id, user_id).await;
         let standing = self.gateway.turns.read(reading).await?;
         let (standing, head) = standing.or_unavailable()?;
         Ok((standing.member()?, head))
@@ -153,7 +153,7 @@ impl Walk {
             Some(After::Seq(seq)) => Some(seq),
             Some(After::Id(id)) => {
                 let (store, room_id) = (self.store(), self.room_id);
-                let reading = async move { seq_of(&store, room_id, id).await };
+                let reading = async move || seq_of(&store, room_id, id).await;
                 Some(self.gateway.turns.read(reading).await?.or_unavailable()?)
             }
         };
@@ -222,7 +222,7 @@ impl Walk {
 
     async fn page(&self, after: PageCursor, limit: usize) -> Result<MessagePage, ApiError> {
         let (store, room_id) = (self.store(), self.room_id);
-        let reading = async move { store.messages(room_id, after, limit).await };
+        let reading = async move || store.messages(room_id, after, limit).await;
         self.gateway.turns.read(reading).await?.or_unavailable()
     }
 
