@@ -8,16 +8,23 @@ use std::{
 
 use deadpool::managed::Timeouts;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
-use futures_util::FutureExt;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, LocalBoxFuture},
+};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
-    task::{JoinError, JoinHandle},
+    sync::oneshot,
     time::timeout,
 };
 
 use super::{StoreError, sqlite};
 
 type Conn = sqlite::Conn;
+
+/// A unit of work on a connection, or on the reason for which there is none. Of one type, for the
+/// runtime is made for each type of task: a megabyte of program for the queries there are.
+type Unit = Box<dyn FnOnce(Result<Object<Conn>, StoreError>) -> LocalBoxFuture<'static, ()> + Send>;
 
 /// A connection that is not idle is not waited for.
 const AT_ONCE: Timeouts = Timeouts {
@@ -49,7 +56,13 @@ impl Storage {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        outcome(patience, self.handle().spawn(work)).await
+        let (done, worked) = oneshot::channel();
+        let work: BoxFuture<'static, ()> = Box::pin(async move {
+            // Nobody may wait for it any more.
+            let _ = done.send(work.await);
+        });
+        self.handle().spawn(work);
+        outcome(patience, worked).await
     }
 
     /// Runs work on a connection that executes where it is: in a thread that may block.
@@ -64,23 +77,39 @@ impl Storage {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        let (done, worked) = oneshot::channel();
+        let work: Unit = Box::new(move |conn| {
+            Box::pin(async move {
+                let outcome = match conn {
+                    Ok(conn) => work(conn).await,
+                    Err(error) => Err(error.into()),
+                };
+                // Nobody may wait for it any more.
+                let _ = done.send(outcome);
+            })
+        });
+        self.start_on(pool, work);
+        outcome(patience, worked).await
+    }
+
+    /// Starts work with a connection, or with the reason for which there is none.
+    fn start_on(&self, pool: &Pool<Conn>, work: Unit) {
         let handle = self.handle();
         let work = |conn| move || Handle::current().block_on(work(conn));
         let start = || match idle(pool) {
-            Some(conn) => handle.spawn_blocking(work(conn)),
+            Some(conn) => drop(handle.spawn_blocking(work(Ok(conn)))),
             None => {
                 let pool = pool.clone();
-                handle.spawn(async move {
-                    let conn = pool.get().await.map_err(StoreError::from)?;
-                    let worked = Handle::current().spawn_blocking(work(conn)).await;
-                    worked.unwrap_or_else(panicked)
-                })
+                drop(handle.spawn(async move {
+                    let conn = pool.get().await.map_err(StoreError::from);
+                    Handle::current().spawn_blocking(work(conn));
+                }));
             }
         };
         // Without a thread, or by a connection that an earlier panic has poisoned: nobody else's end.
-        match catch_unwind(AssertUnwindSafe(start)) {
-            Ok(running) => outcome(patience, running).await,
-            Err(_) => Err(StoreError::Fault("no work can be started on SQLite".to_owned()).into()),
+        // The work is dropped with its sender, which tells who waits.
+        if catch_unwind(AssertUnwindSafe(start)).is_err() {
+            log::error!("no work can be started on SQLite");
         }
     }
 
@@ -109,16 +138,13 @@ fn idle(pool: &Pool<Conn>) -> Option<Object<Conn>> {
 
 async fn outcome<T, E: From<StoreError>>(
     patience: Duration,
-    running: JoinHandle<Result<T, E>>,
+    worked: oneshot::Receiver<Result<T, E>>,
 ) -> Result<T, E> {
-    match timeout(patience, running).await {
-        Ok(worked) => worked.unwrap_or_else(panicked),
+    match timeout(patience, worked).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(StoreError::Fault("a unit of work has ended early".to_owned()).into()),
         Err(_) => Err(StoreError::Unavailable("it took too long".to_owned()).into()),
     }
-}
-
-fn panicked<T, E: From<StoreError>>(error: JoinError) -> Result<T, E> {
-    Err(StoreError::Fault(error.to_string()).into())
 }
 
 #[cfg(test)]
