@@ -54,15 +54,16 @@ export async function createRoom(page, name, visibility = 'Public') {
   return new URL(page.url()).hash.slice(1);
 }
 
-/** Notes each stage that a row of the page goes through, by its text. @param {Page} page */
+/** Notes each stage that an own row of the page goes through, by its text. @param {Page} page */
 export async function noteStages(page) {
   await page.evaluate(() => {
     const stages = /** @type {Record<string, string[]>} */ ({});
     /** @type {any} */ (window).stages = stages;
     const note = (/** @type {Node} */ row) => {
-      if (!(row instanceof HTMLElement) || !row.dataset.stage) return;
+      if (!(row instanceof HTMLElement) || !row.matches('.row.own')) return;
+      const { stage = '' } = row.dataset;
       const seen = (stages[row.querySelector('.content')?.textContent ?? ''] ??= []);
-      if (seen.at(-1) !== row.dataset.stage) seen.push(row.dataset.stage);
+      if (seen.at(-1) !== stage) seen.push(stage);
     };
     const look = (/** @type {MutationRecord[]} */ records) => {
       for (const { addedNodes } of records) addedNodes.forEach(note);
