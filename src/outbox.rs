@@ -251,7 +251,7 @@ impl Outbox {
     pub fn deliver(self: &Arc<Self>, delivery: &Delivery) -> bool {
         let mut state = self.change();
         let room_id = delivery.room_id();
-        let Some(position) = state.positions.get(room_id).copied() else {
+        let Some(position) = state.position(room_id) else {
             return true;
         };
         if delivery.seq() <= position {
@@ -261,7 +261,7 @@ impl Outbox {
             state.behind.push(room_id);
             return false;
         }
-        state.positions.insert(room_id, delivery.seq());
+        state.advance(room_id, delivery.seq());
         state.push_message(delivery);
         // A record that is read again after a crash is marked as a repeat, and may yet be what
         // brings the message: then it is its own answer.
@@ -290,31 +290,34 @@ impl Outbox {
 
     // ------------------------------------------------------------- positions
 
+    /// Notes that the client is about to be told where it stands in a room: it takes no message of
+    /// it before, and the answers to repeats wait.
+    pub fn expect_room(&self, room_id: RoomId) {
+        self.lock().join(room_id);
+    }
+
     /// Sets the position from which a room's messages are taken.
     pub fn begin_room(self: &Arc<Self>, room_id: RoomId, position: Seq) {
         let mut state = self.change();
-        state.positions.insert(room_id, position);
+        state.advance(room_id, position);
         state.answer_repeats(room_id);
     }
 
     /// Takes no more messages of a room.
     pub fn end_room(&self, room_id: RoomId) {
-        let mut state = self.lock();
-        state.positions.remove(room_id);
-        state.repeats.retain(|repeat| repeat.room_id() != room_id);
+        self.lock().leave(room_id);
     }
 
     /// Returns the last seq queued of a joined room.
     #[must_use]
     pub fn position(&self, room_id: RoomId) -> Option<Seq> {
-        self.lock().positions.get(room_id).copied()
+        self.lock().position(room_id)
     }
 
     /// Returns the joined rooms.
     #[must_use]
     pub fn rooms(&self) -> Vec<RoomId> {
-        let state = self.lock();
-        state.positions.iter().map(|(room_id, _)| room_id).collect()
+        self.lock().rooms()
     }
 
     // ------------------------------------------------------- acknowledgements

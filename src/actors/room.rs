@@ -269,12 +269,16 @@ impl Handler<Attach> for RoomActor {
         if self.has_departed(attach.user_id, attach.generation) {
             return Err(AttachRefusal::Departed);
         }
-        let position = attach.outbox.position(self.room_id);
-        let position = position.ok_or(AttachRefusal::Departed)?;
         let position = match attach.begins {
             Some(head) => head.max(self.last),
-            None if position < self.last => return Err(AttachRefusal::Behind),
-            None => position,
+            None => {
+                let position = attach.outbox.position(self.room_id);
+                let position = position.ok_or(AttachRefusal::Departed)?;
+                if position < self.last {
+                    return Err(AttachRefusal::Behind);
+                }
+                position
+            }
         };
         let comes_back = attach.joined.is_none();
         if let Some(joined) = attach.joined {

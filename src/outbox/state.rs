@@ -21,6 +21,12 @@ use crate::{
 /// Repeats that wait for their message; it is close behind, so that more are hardly ever there.
 const MAX_REPEATS: usize = 1_024;
 
+/// What they may be as frames: they are queued at once, and there has to be room for others.
+const MAX_REPEATS_BYTES: usize = MAX_QUEUED_BYTES / 2;
+
+/// Stands for the position in a room whose join has yet to be answered: beyond every message.
+const JOINING: Seq = Seq(u64::MAX);
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// A second handle of the socket. Given up with the connection: rooms may know of the outbox for
@@ -40,8 +46,8 @@ pub(super) struct State {
     /// Whether a replay waits for less to wait.
     pub(super) awaits_drain: bool,
     pub(super) closing: Option<Closing>,
-    /// The last seq queued, for each joined room.
-    pub(super) positions: SmallMap<RoomId, Seq>,
+    /// The last seq queued, for each joined room; [`JOINING`] for one that is not joined yet.
+    positions: SmallMap<RoomId, Seq>,
     /// Rooms of which a message found no room here: they go on from the position, by the store.
     pub(super) behind: Vec<RoomId>,
     /// Repeats whose message has yet to be queued for the first time.
@@ -142,17 +148,18 @@ impl State {
         self.push(delivery.frame(self.dialect).clone());
     }
 
-    /// Keeps a repeat of a joined room until it is due, which it may be now.
+    /// Keeps a repeat of a room that is joined, or is about to be, until it is due, which it may be
+    /// now.
     pub(super) fn repeat(&mut self, room_id: RoomId, delivery: &SharedDelivery) {
-        let Some(position) = self.positions.get(room_id).copied() else {
-            return;
-        };
-        if delivery.seq() <= position {
-            return self.push_message(delivery);
+        match self.position(room_id) {
+            Some(position) if delivery.seq() <= position => return self.push_message(delivery),
+            Some(_) => {}
+            None if self.is_joining(room_id) => {}
+            None => return,
         }
-        let contents = self.repeats.iter().chain([delivery]);
-        let bytes: usize = contents.map(|it| it.message().content.len()).sum();
-        if self.repeats.len() < MAX_REPEATS && bytes <= MAX_QUEUED_BYTES {
+        let repeats = self.repeats.iter().chain([delivery]);
+        let bytes: usize = repeats.map(|it| it.frame(self.dialect).bytes.len()).sum();
+        if self.repeats.len() < MAX_REPEATS && bytes <= MAX_REPEATS_BYTES {
             self.repeats.push(Arc::clone(delivery));
         }
     }
@@ -162,7 +169,7 @@ impl State {
         if self.repeats.is_empty() {
             return;
         }
-        let Some(position) = self.positions.get(room_id).copied() else {
+        let Some(position) = self.position(room_id) else {
             return;
         };
         let is_due =
@@ -174,6 +181,37 @@ impl State {
             self.push_message(&repeat);
         }
     }
+
+    // ------------------------------------------------------------- positions
+
+    pub(super) fn position(&self, room_id: RoomId) -> Option<Seq> {
+        let position = self.positions.get(room_id).copied();
+        position.filter(|position| *position != JOINING)
+    }
+
+    fn is_joining(&self, room_id: RoomId) -> bool {
+        self.positions.get(room_id) == Some(&JOINING)
+    }
+
+    pub(super) fn join(&mut self, room_id: RoomId) {
+        self.positions.insert(room_id, JOINING);
+    }
+
+    pub(super) fn advance(&mut self, room_id: RoomId, position: Seq) {
+        self.positions.insert(room_id, position);
+    }
+
+    pub(super) fn leave(&mut self, room_id: RoomId) {
+        self.positions.remove(room_id);
+        self.repeats.retain(|repeat| repeat.room_id() != room_id);
+    }
+
+    pub(super) fn rooms(&self) -> Vec<RoomId> {
+        let joined = self.positions.iter().filter(|(_, at)| **at != JOINING);
+        joined.map(|(room_id, _)| room_id).collect()
+    }
+
+    // ------------------------------------------------------- acknowledgements
 
     pub(super) fn accept(&mut self, room_id: RoomId, client_msg_id: ClientMsgId) {
         if let Some(reply_to) = self.unacknowledged.take(room_id, client_msg_id) {

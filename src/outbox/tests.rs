@@ -106,6 +106,42 @@ fn a_repeat_is_answered_once_its_message_has_come() {
 }
 
 #[test]
+fn a_repeat_waits_until_its_sender_knows_where_it_stands() {
+    let (room, user) = (RoomId::random(), UserId::random());
+    let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
+    let repeat = |seq| outbox.deliver_again(&Delivery::new(message(room, user, seq, "x")));
+    outbox.expect_room(room);
+    repeat(3);
+    assert!(outbox.deliver(&Delivery::new(message(room, user, 4, "x"))));
+    assert_eq!((outbox.position(room), outbox.rooms()), (None, vec![]));
+    assert_eq!(events(&outbox), Vec::<String>::new(), "it has no place yet");
+    outbox.begin_room(room, Seq(4));
+    assert_eq!(events(&outbox), ["newMessage"]);
+    outbox.expect_room(room);
+    repeat(3);
+    outbox.end_room(room);
+    outbox.begin_room(room, Seq(4));
+    assert_eq!(events(&outbox), Vec::<String>::new(), "it was not let in");
+}
+
+#[test]
+fn repeats_that_wait_close_nobody() {
+    let (room, user) = (RoomId::random(), UserId::random());
+    let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);
+    outbox.expect_room(room);
+    // Six times as long on the wire.
+    let content = "\u{1}".repeat(5_000);
+    for seq in 1..=20 {
+        outbox.deliver_again(&Delivery::new(message(room, user, seq, &content)));
+    }
+    outbox.begin_room(room, Seq(20));
+    assert!(outbox.is_open());
+    let writes = std::iter::from_fn(|| taken(&outbox));
+    let bytes: usize = writes.map(|write| write.len()).sum();
+    assert!((100_000..131_072).contains(&bytes), "{bytes} bytes");
+}
+
+#[test]
 fn the_acknowledgement_comes_before_the_message_and_once() {
     let (room, user) = (RoomId::random(), UserId::random());
     let outbox = Outbox::new(SessionId::random(), None, Dialect::Json);

@@ -112,22 +112,12 @@ impl SessionActor {
         self.enqueue(room_id, RoomTask::Rejoin, ctx);
     }
 
-    /// A join under way stops where it is and judges anew.
+    /// A join under way stops where it is and judges anew; the next one takes the socket out of the
+    /// room first, which may hear of it later.
     pub(super) fn membership_ended(&mut self, room_id: RoomId, generation: u64) {
-        let Some(slot) = self.rooms.get_mut(room_id) else {
-            return;
-        };
-        if let Some(tasks) = slot.tasks.as_ref().filter(|tasks| tasks.busy) {
-            tasks.ended.set(tasks.ended.get().max(generation));
-        } else if slot
-            .attached
-            .as_ref()
-            .is_some_and(|room| room.generation <= generation)
-        {
-            slot.attached = None;
-            if slot.tasks.is_none() {
-                self.rooms.remove(room_id);
-            }
+        if let Some(slot) = self.rooms.get_mut(room_id) {
+            let ended = &slot.tasks().ended;
+            ended.set(ended.get().max(generation));
         }
     }
 
@@ -152,7 +142,11 @@ impl SessionActor {
             }
             RoomTask::Join(..) | RoomTask::Leave(_) => self.turns.waiting += 1,
         }
+        let joins = matches!(task, RoomTask::Join(..));
         tasks.waiting.push_back(task);
+        if joins && self.outbox.position(room_id).is_none() {
+            self.outbox.expect_room(room_id);
+        }
         self.next_task(room_id, ctx);
     }
 
@@ -251,8 +245,10 @@ impl SessionActor {
     /// A join that failed for a passing reason leaves the socket where it was, if it still is there.
     fn join_failed(&mut self, room_id: RoomId, previous: Option<AttachedRoom>) {
         match previous {
-            Some(attached) => self.attached(room_id, attached),
-            None => self.outbox.end_room(room_id),
+            Some(attached) if self.outbox.position(room_id).is_some() => {
+                self.attached(room_id, attached);
+            }
+            _ => self.outbox.end_room(room_id),
         }
     }
 

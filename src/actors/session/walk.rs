@@ -92,27 +92,29 @@ impl Walk {
         join: JoinRoom,
         previous: &mut Option<AttachedRoom>,
     ) -> Result<AttachedRoom, ApiError> {
+        let is_in = |room: &AttachedRoom| room.generation > self.ended.get();
+        let mut goes_on = join.after.is_none() && previous.as_ref().is_some_and(is_in);
         for _ in 0..MAX_ATTEMPTS {
             let (member, head) = self.member().await?;
-            if join.after.is_none() && previous.is_some() {
+            if goes_on {
                 match self.reach(&member, Mode::On, Some((&id, false))).await {
                     Ok(attached) => return Ok(attached),
                     Err(Interruption::Ended) => {
-                        *previous = None;
+                        goes_on = false;
                         continue;
                     }
                     Err(Interruption::Failed(error)) => return Err(error),
                 }
             }
             let resume = self.resume(&join, head).await?;
+            // Also where the membership has ended: the room may not have heard of it yet.
             self.detach(previous.take()).await;
             let mode = match join.after {
                 Some(_) if !resume.truncated => Mode::Replay,
                 _ => Mode::Live(resume.position),
             };
             match mode {
-                // Before the reply, the client cannot tell where a message belongs: repeats wait.
-                Mode::Live(_) => self.outbox.begin_room(self.room_id, Seq::ZERO),
+                Mode::Live(_) => self.outbox.expect_room(self.room_id),
                 _ => self.outbox.begin_room(self.room_id, resume.position),
             }
             let reply = Some((&id, resume.truncated));
