@@ -178,7 +178,7 @@ pub enum AttachRefusal {
     Closed,
 }
 
-/// Takes a session out. Sent before a second join, and on `leaveRoom`.
+/// Takes a session out. Sent before a replay or a second join, and on `leaveRoom`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Detach(pub SessionId);

@@ -84,6 +84,10 @@ enum RoomTask {
 }
 
 impl RoomTask {
+    fn is_join(&self) -> bool {
+        matches!(self, Self::Join(..))
+    }
+
     fn is_rejoin(&self) -> bool {
         matches!(self, Self::Rejoin)
     }
@@ -112,12 +116,22 @@ impl SessionActor {
         self.enqueue(room_id, RoomTask::Rejoin, ctx);
     }
 
-    /// A join under way stops where it is and judges anew; the next one takes the socket out of the
-    /// room first, which may hear of it later.
+    /// A join under way stops where it is and judges anew.
     pub(super) fn membership_ended(&mut self, room_id: RoomId, generation: u64) {
-        if let Some(slot) = self.rooms.get_mut(room_id) {
-            let ended = &slot.tasks().ended;
-            ended.set(ended.get().max(generation));
+        let Some(slot) = self.rooms.get_mut(room_id) else {
+            return;
+        };
+        if let Some(tasks) = slot.tasks.as_ref().filter(|tasks| tasks.busy) {
+            tasks.ended.set(tasks.ended.get().max(generation));
+        } else if slot
+            .attached
+            .as_ref()
+            .is_some_and(|room| room.generation <= generation)
+        {
+            slot.attached = None;
+            if slot.tasks.is_none() {
+                self.rooms.remove(room_id);
+            }
         }
     }
 
@@ -142,10 +156,10 @@ impl SessionActor {
             }
             RoomTask::Join(..) | RoomTask::Leave(_) => self.turns.waiting += 1,
         }
-        let joins = matches!(task, RoomTask::Join(..));
+        let joins = task.is_join();
         tasks.waiting.push_back(task);
-        if joins && self.outbox.position(room_id).is_none() {
-            self.outbox.expect_room(room_id);
+        if joins {
+            self.expect_room(room_id);
         }
         self.next_task(room_id, ctx);
     }
@@ -199,6 +213,7 @@ impl SessionActor {
         ctx: &mut SessionContext,
     ) {
         let room_id = join.room_id;
+        self.expect_room(room_id);
         let walk = self.walk(room_id);
         let reply_to = id.clone();
         let before = previous.as_ref().map(|room| room.generation);
@@ -248,7 +263,23 @@ impl SessionActor {
             Some(attached) if self.outbox.position(room_id).is_some() => {
                 self.attached(room_id, attached);
             }
-            _ => self.outbox.end_room(room_id),
+            _ => self.end_room(room_id),
+        }
+    }
+
+    /// A client that joins a room has the answers to its repeats kept from then on.
+    fn expect_room(&self, room_id: RoomId) {
+        if self.outbox.position(room_id).is_none() {
+            self.outbox.expect_room(room_id);
+        }
+    }
+
+    /// The client is not in the room any more, though it may be about to come back.
+    fn end_room(&self, room_id: RoomId) {
+        self.outbox.end_room(room_id);
+        let tasks = self.rooms.get(room_id).and_then(|slot| slot.tasks.as_ref());
+        if tasks.is_some_and(|tasks| tasks.waiting.iter().any(RoomTask::is_join)) {
+            self.expect_room(room_id);
         }
     }
 
@@ -279,7 +310,7 @@ impl SessionActor {
         let walk = self.walk(room_id);
         let leaving = async move { walk.detach(previous).await };
         ctx.spawn(leaving.into_actor(self).map(move |(), this, ctx| {
-            this.outbox.end_room(room_id);
+            this.end_room(room_id);
             let left = ServerEvent::RoomLeft(InRoom { room_id });
             this.outbox.reply(&left, id.as_ref());
             this.task_ended(room_id, ctx);

@@ -92,8 +92,7 @@ impl Walk {
         join: JoinRoom,
         previous: &mut Option<AttachedRoom>,
     ) -> Result<AttachedRoom, ApiError> {
-        let is_in = |room: &AttachedRoom| room.generation > self.ended.get();
-        let mut goes_on = join.after.is_none() && previous.as_ref().is_some_and(is_in);
+        let mut goes_on = join.after.is_none() && previous.is_some();
         for _ in 0..MAX_ATTEMPTS {
             let (member, head) = self.member().await?;
             if goes_on {
@@ -107,15 +106,20 @@ impl Walk {
                 }
             }
             let resume = self.resume(&join, head).await?;
-            // Also where the membership has ended: the room may not have heard of it yet.
-            self.detach(previous.take()).await;
             let mode = match join.after {
                 Some(_) if !resume.truncated => Mode::Replay,
                 _ => Mode::Live(resume.position),
             };
             match mode {
-                Mode::Live(_) => self.outbox.expect_room(self.room_id),
-                _ => self.outbox.begin_room(self.room_id, resume.position),
+                Mode::Live(_) => {
+                    self.detach(previous.take()).await;
+                    self.outbox.expect_room(self.room_id);
+                }
+                _ => {
+                    self.leave_forgotten().await?;
+                    *previous = None;
+                    self.outbox.begin_room(self.room_id, resume.position);
+                }
             }
             let reply = Some((&id, resume.truncated));
             match self.reach(&member, mode, reply).await {
@@ -163,6 +167,15 @@ impl Walk {
             metrics::get().resumes.increment(1);
         }
         Ok(resume(after, head, same_epoch, MAX_REPLAY))
+    }
+
+    /// Takes the socket out of the room, also where a membership has ended of which the room has yet
+    /// to hear: nothing may come from it into a replay.
+    async fn leave_forgotten(&self) -> Result<(), ApiError> {
+        let addr = self.open().await?;
+        // A dead room has nobody attached.
+        let _ = addr.send(Detach(self.outbox.session_id)).await;
+        Ok(())
     }
 
     /// Takes the socket out of its room; on return nothing more comes from it.
@@ -243,8 +256,15 @@ impl Walk {
         let mut turn = None;
         loop {
             self.outbox.writable().await;
-            let position = self.outbox.position(self.room_id);
-            let after = PageCursor::AfterSeq(position.ok_or_else(closed)?);
+            let Some(position) = self.outbox.position(self.room_id) else {
+                // Taken by the room, which knows that the membership has ended, or by the end.
+                return Err(if self.outbox.is_open() {
+                    Interruption::Ended
+                } else {
+                    closed().into()
+                });
+            };
+            let after = PageCursor::AfterSeq(position);
             let page = self.page(after, limit).await?;
             if self.ended.get() >= member.generation {
                 return Err(Interruption::Ended);
