@@ -50,7 +50,8 @@ pub(super) struct State {
     positions: SmallMap<RoomId, Seq>,
     /// Rooms of which a message found no room here: they go on from the position, by the store.
     pub(super) behind: Vec<RoomId>,
-    /// Repeats whose message has yet to be queued for the first time.
+    /// Repeats whose message has yet to be queued for the first time, or whose sender has yet to be
+    /// told where it stands in the room.
     pub(super) repeats: Vec<SharedDelivery>,
     pub(super) unacknowledged: Unacknowledged,
 }

@@ -115,7 +115,7 @@ impl Walk {
                     self.detach(previous.take()).await;
                     self.outbox.expect_room(self.room_id);
                 }
-                _ => {
+                Mode::Replay | Mode::On => {
                     self.leave_forgotten().await?;
                     *previous = None;
                     self.outbox.begin_room(self.room_id, resume.position);
@@ -173,17 +173,20 @@ impl Walk {
     /// to hear: nothing may come from it into a replay.
     async fn leave_forgotten(&self) -> Result<(), ApiError> {
         let addr = self.open().await?;
-        // A dead room has nobody attached.
-        let _ = addr.send(Detach(self.outbox.session_id)).await;
+        self.take_out_of(&addr).await;
         Ok(())
     }
 
     /// Takes the socket out of its room; on return nothing more comes from it.
     pub(super) async fn detach(&self, room: Option<AttachedRoom>) {
         if let Some(room) = room {
-            // A dead room has nobody attached.
-            let _ = room.addr.send(Detach(self.outbox.session_id)).await;
+            self.take_out_of(&room.addr).await;
         }
+    }
+
+    async fn take_out_of(&self, room: &Mailbox<RoomActor>) {
+        // A dead room has nobody attached.
+        let _ = room.send(Detach(self.outbox.session_id)).await;
     }
 
     /// Reads and attaches, again and again until the position is the room's.
