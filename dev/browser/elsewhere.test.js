@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { randomUUID } from 'node:crypto';
 
 import { Proxy } from '../../tests/node/proxy.js';
-import { openRoom, room, sees } from './room.js';
+import { hasReadAll, openRoom, room, sees } from './room.js';
 import { OUTAGE, Stage } from './stage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -61,6 +61,7 @@ test('what was read on another device while this one was away is not new here', 
   await there.locator('#sign-out').waitFor();
   // The mark is told once a second; a page that goes tells it at once.
   await there.goto('about:blank');
+  await hasReadAll(stage.server, carla.token);
   await write('Five');
 
   proxy.goUp();

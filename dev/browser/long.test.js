@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 
 import { within } from '../../tests/node/patience.js';
-import { message, reaches, room, say, sees } from './room.js';
+import { hasReadAll, message, reaches, room, say, sees } from './room.js';
 import { Stage, shoot } from './stage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -179,7 +179,7 @@ test('one gets to the first new message, and to the beginning, and the document 
   const log = page.locator('.log');
   const begun = performance.now();
   await page.getByRole('button', { name: /To the first of \d+ new messages/ }).click();
-  await page.getByText('This is the beginning of the room.').waitFor({ timeout: 90_000 });
+  await page.getByText('This is the beginning of the room.').waitFor({ timeout: 300_000 });
   await page.locator('.new-line').waitFor();
   console.log(`all ${MESSAGES} after ${Math.round(performance.now() - begun)} ms`);
   await log.press('Home');
@@ -246,7 +246,7 @@ test('from the end one gets to the first of more new messages than are kept', as
   const before = await stage.as(finn);
   await before.locator('.room-list a', { hasText: 'Test' }).click();
   await sees(room(before), 'Finn, read this');
-  await before.waitForLoadState('networkidle');
+  await hasReadAll(stage.server, finn.token);
   await before.context().close();
 
   const texts = Array.from({ length: CHUNK }, (_, at) => `New to Finn ${at}`);

@@ -84,13 +84,13 @@ test('Enter that ends a word of an input method sends nothing', async () => {
 test('what is of today is of yesterday after midnight', async () => {
   const page = await stage.as(carla);
   const now = new Date();
-  const evening = new Date(now.getFullYear(), now.getMonth(), now.getDate(), 23, 59, 50);
+  const evening = new Date(now.getFullYear(), now.getMonth(), now.getDate(), 23, 58, 0);
   await page.clock.install({ time: evening });
   await page.reload();
   await openRoom(page, 'Test');
   const divider = page.locator('.divider.day');
   await divider.getByText('Today').waitFor();
-  await page.clock.fastForward('00:20');
+  await page.clock.fastForward('02:10');
   await divider.getByText('Yesterday').waitFor();
   await say(room(page), 'Good morning');
   await page.context().close();

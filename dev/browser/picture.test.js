@@ -59,8 +59,10 @@ test('a picture of the page', async () => {
   await here.getByRole('button', { name: 'Members' }).click();
   await here.locator('.member', { hasText: 'Cleo' }).waitFor();
   await here.getByLabel('Message', { exact: true }).fill('Then see you at dawn');
-  await others[0].getByLabel('Message', { exact: true }).pressSequentially('Good');
-  await here.locator('.typing', { hasText: 'Ben is typing…' }).waitFor();
+  await Promise.all([
+    here.locator('.typing', { hasText: 'Ben is typing…' }).waitFor(),
+    others[0].getByLabel('Message', { exact: true }).pressSequentially('Good'),
+  ]);
   await shoot(here, 'page');
   stage.noFaults();
 });

@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 
+import { asked } from '../../tests/node/patience.js';
+
 /** @typedef {import('playwright-core').Page} Page */
 /** @typedef {import('playwright-core').Locator} Locator */
 
@@ -27,6 +29,30 @@ export async function say(pane, text) {
 export async function sees(pane, text) {
   await message(pane, text).first().waitFor();
   assert.equal(await message(pane, text).count(), 1, `\`${text}\` is shown once`);
+}
+
+/**
+ * Resolves once the first message is of somebody who is called so: names come after the messages.
+ *
+ * @param {Locator} pane
+ * @param {string} name
+ */
+export async function isFrom(pane, name) {
+  const sender = pane.locator('.row .sender').first();
+  await asked(`\`${name}\` as the sender`, async () => (await sender.textContent()) === name);
+}
+
+/**
+ * Resolves once the server has it that a user has read everything.
+ *
+ * @param {import('../../tests/node/server.js').Server} server
+ * @param {string} token
+ */
+export async function hasReadAll(server, token) {
+  await asked('that all is read', async () => {
+    const rooms = await server.rest('GET', '/rooms', { token });
+    return rooms.every((/** @type {{unreadCount: number}} */ { unreadCount }) => unreadCount === 0);
+  });
 }
 
 /** Of the messages that are in the document. @param {Locator} pane */

@@ -10,7 +10,7 @@ import { OUTAGE, PASSWORD, Stage, shoot } from './stage.js';
 /** @typedef {import('playwright-core').Page} Page */
 
 /** Short enough to see its end, long enough to be renewed in time. */
-const LIFE_S = 8;
+const LIFE_S = 15;
 /** What the server adds to it. */
 const LEEWAY_S = 5;
 

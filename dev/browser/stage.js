@@ -37,6 +37,7 @@ export const OUTAGE = [
   'status of 503',
   'Unexpected response code: 503',
   'WebSocket is closed before the connection is established',
+  'Connection closed before receiving a handshake response',
 ];
 
 export class Stage {

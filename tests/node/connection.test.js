@@ -112,9 +112,11 @@ test('another token is asked for when one is refused', async (t) => {
 for (const signal of /** @type {const} */ (['SIGKILL', 'SIGTERM'])) {
   test(`a server that ends by ${signal} and comes back loses and doubles nothing`, async (t) => {
     const dataDir = await mkdtemp(join(tmpdir(), 'roomcast-node-'));
-    t.after(() => rm(dataDir, { recursive: true }));
     let place = await Server.start({ dataDir });
-    t.after(() => place.stop());
+    t.after(async () => {
+      await place.stop();
+      await rm(dataDir, { recursive: true });
+    });
     const [alice, bob] = [await place.user('Alice'), await place.user('Bob')];
     const roomId = await place.room(alice, bob);
     const clients = [new Client(t, place, alice), new Client(t, place, bob)];

@@ -63,9 +63,11 @@ for (const [name, program, args] of BOTS) {
     assert.ok(source.split('\n').length <= MAX_LINES, `${name} has less than ${MAX_LINES} lines`);
 
     const dataDir = await mkdtemp(join(tmpdir(), 'roomcast-bot-'));
-    t.after(() => rm(dataDir, { recursive: true }));
     let server = await Server.start({ dataDir });
-    t.after(() => server.stop());
+    t.after(async () => {
+      await server.stop();
+      await rm(dataDir, { recursive: true });
+    });
     const [alice, bot] = [await server.user('Alice'), await server.user('Bot')];
     const roomId = await server.room(alice, bot);
     const client = new Client(t, server, alice);

@@ -12,10 +12,8 @@ import { randomUUID } from 'node:crypto';
 import { io } from 'socket.io-client';
 import WebSocket from 'ws';
 
-import { asked, within } from './patience.js';
+import { PATIENCE_MS, asked, within } from './patience.js';
 import { Server } from './server.js';
-
-const PATIENCE_MS = 20_000;
 
 /** @typedef {import('socket.io-client').Socket} Socket */
 /** @typedef {import('./server.js').User} User */
@@ -291,9 +289,11 @@ describe('socket.io-client', () => {
 
 test('socket.io-client comes back to a server that restarts, and misses nothing', async (t) => {
   const dataDir = await mkdtemp(join(tmpdir(), 'roomcast-'));
-  t.after(() => rm(dataDir, { recursive: true }));
   let server = await Server.start({ dataDir });
-  t.after(() => server.stop());
+  t.after(async () => {
+    await server.stop();
+    await rm(dataDir, { recursive: true });
+  });
   const [alice, bob] = [await server.user('Alice'), await server.user('Bob')];
   const roomId = await server.room(alice, bob);
   const patient = { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 200 };
