@@ -69,6 +69,8 @@ struct Shared {
     pool: Pool,
     scripts: Scripts,
     breaker: Breaker,
+    /// How long a call may take, waiting for a connection included.
+    patience: Duration,
     /// The task that hears the channel for the last subscriber.
     subscription: Mutex<Option<AbortHandle>>,
 }
@@ -88,21 +90,25 @@ impl ValkeyPresence {
     /// # Errors
     /// When the URL is not one of Valkey.
     pub fn open(config: &RedisConfig) -> Result<Self, OpenError> {
+        Self::open_with(config, CALL_TIMEOUT)
+    }
+
+    fn open_with(config: &RedisConfig, patience: Duration) -> Result<Self, OpenError> {
         let url = config.url.expose_secret();
         let client = tls::valkey(url, config.authorities.as_ref());
         let client = client.map_err(|_| OpenError::BadUrl)?;
         let connecting = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CALL_TIMEOUT))
-            .set_response_timeout(Some(CALL_TIMEOUT));
+            .set_connection_timeout(Some(patience))
+            .set_response_timeout(Some(patience));
         let place = client.get_connection_info().clone();
         let manager = Manager::new_with_config(place, connecting).map_err(|_| OpenError::BadUrl)?;
         let pool = Pool::builder(manager)
             .config(PoolConfig {
                 max_size: CONNECTIONS,
                 timeouts: Timeouts {
-                    wait: Some(CALL_TIMEOUT),
-                    create: Some(CALL_TIMEOUT),
-                    recycle: Some(CALL_TIMEOUT),
+                    wait: Some(patience),
+                    create: Some(patience),
+                    recycle: Some(patience),
                 },
                 ..PoolConfig::default()
             })
@@ -114,6 +120,7 @@ impl ValkeyPresence {
             pool,
             scripts: Scripts::new(),
             breaker: Breaker::default(),
+            patience,
             subscription: Mutex::default(),
         })))
     }
@@ -232,7 +239,7 @@ impl Shared {
             let connection = self.pool.get().await?;
             work(MultiplexedConnection::clone(&connection)).await
         };
-        timeout(CALL_TIMEOUT, calling)
+        timeout(self.patience, calling)
             .await
             .unwrap_or(Err(Fault::TimedOut))
     }

@@ -18,7 +18,7 @@ use crate::{
 const CHUNK: usize = 500;
 
 /// How long a user's key stays after its last socket ran out: a sweep finds it so.
-const LINGER: Duration = Duration::from_secs(5);
+pub(super) const LINGER: Duration = Duration::from_secs(5);
 
 macro_rules! script {
     ($file:literal) => {

@@ -2,7 +2,7 @@
 
 use std::{
     io::ErrorKind,
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
 };
 
@@ -11,6 +11,7 @@ use nix::{
     unistd::Pid,
 };
 use secrecy::SecretString;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::until;
@@ -19,7 +20,7 @@ use crate::{config::RedisConfig, presence::valkey::ValkeyPresence, real_service}
 /// A server process; it ends with the value.
 pub(crate) struct PrivateValkey {
     process: Child,
-    port: u16,
+    port: Port,
     password: Option<&'static str>,
     dir: TempDir,
 }
@@ -27,11 +28,9 @@ pub(crate) struct PrivateValkey {
 impl PrivateValkey {
     /// Starts one; `None` after saying that there is no server here.
     pub(crate) async fn start(test: &str, password: Option<&'static str>) -> Option<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("bound").port();
-        drop(listener);
+        let port = Port::reserve();
         let dir = TempDir::new().expect("a folder");
-        let process = match run(&dir, port, password) {
+        let process = match run(&dir, port.number, password) {
             Ok(process) => process,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 real_service::skip(test, "needs valkey-server (run dev/test)");
@@ -55,7 +54,7 @@ impl PrivateValkey {
         let url = format!(
             "redis://{}127.0.0.1:{}",
             login.unwrap_or_default(),
-            self.port
+            self.port.number
         );
         SecretString::from(url).into()
     }
@@ -87,7 +86,7 @@ impl PrivateValkey {
 
     /// Starts it again, empty, where it was.
     pub(crate) async fn restart(&mut self) {
-        self.process = run(&self.dir, self.port, self.password).expect("it ran before");
+        self.process = run(&self.dir, self.port.number, self.password).expect("it ran before");
         self.wait().await;
     }
 }
@@ -97,6 +96,29 @@ impl Drop for PrivateValkey {
         // It may be dead or stopped; both end so.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// A port for one server, also before it listens and while it is dead.
+///
+/// A bound socket that does not listen keeps the port from whoever wants any, and from connections
+/// that go out; a server that asks for it by its number shares it, as both allow that.
+struct Port {
+    number: u16,
+    _bound: Socket,
+}
+
+impl Port {
+    fn reserve() -> Self {
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        bound.set_reuse_address(true).expect("a socket");
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        bound.bind(&any.into()).expect("a free port");
+        let addr = bound.local_addr().expect("bound").as_socket();
+        Self {
+            number: addr.expect("of TCP").port(),
+            _bound: bound,
+        }
     }
 }
 
