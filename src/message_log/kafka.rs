@@ -30,7 +30,6 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use rdkafka::Offset;
@@ -55,12 +54,6 @@ use crate::{config::KafkaConfig, ids::LogId, metrics::Lag};
 
 /// Events that wait for the reader of messages: assignments and the like.
 const EVENTS: usize = 16;
-
-/// How long the worker has to finish and commit what is under way when the log closes.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// How long a question to the brokers may take.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A handle to Kafka.
 #[derive(Clone)]
@@ -253,7 +246,8 @@ impl KafkaLog {
             let worker = self.0.lock_worker().clone();
             if let Some(mut worker) = worker {
                 worker.stop();
-                if timeout(LEAVE_TIMEOUT, worker.ended()).await.is_err() {
+                let within = self.0.settings.timeouts.leave;
+                if timeout(within, worker.ended()).await.is_err() {
                     log::warn!("the worker did not leave its group in time");
                 }
             }

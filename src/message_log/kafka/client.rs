@@ -25,12 +25,41 @@ const WORKER_GROUP: &str = "chat-persistor";
 /// Of librdkafka's complaints of one kind, one in this time is a line in the log.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long the brokers, and who works with them, may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeouts {
+    /// For a question.
+    pub query: Duration,
+    /// For the acknowledgement of a record: a client hears within 5 s.
+    pub delivery: Duration,
+    /// For the reader of messages, to finish what is under way on partitions that go.
+    pub drain: Duration,
+    /// For the worker, to finish and commit what is under way when the log closes.
+    pub leave: Duration,
+    /// For the queue, to empty after that. The server gives the log as much as both have.
+    pub flush: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            query: Duration::from_secs(5),
+            delivery: Duration::from_secs(4),
+            drain: Duration::from_secs(5),
+            leave: Duration::from_secs(4),
+            flush: Duration::from_secs(4),
+        }
+    }
+}
+
 /// Where the brokers are, and what things are called there.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub brokers: String,
     /// Before the topics' and the group's names: empty outside tests.
     pub prefix: String,
+    /// The default ones outside tests.
+    pub timeouts: Timeouts,
     security: KafkaSecurity,
     narrator: Arc<Narrator>,
 }
@@ -40,6 +69,7 @@ impl Settings {
         Self {
             brokers: config.brokers.join(","),
             prefix: config.topic_prefix.clone(),
+            timeouts: Timeouts::default(),
             security: config.security.clone(),
             narrator: Arc::default(),
         }

@@ -11,7 +11,6 @@ use rdkafka::{
 use tokio::sync::mpsc;
 
 use super::{
-    QUERY_TIMEOUT,
     client::{Context, Settings},
     queries::{Queries, unavailable},
 };
@@ -47,7 +46,7 @@ pub(super) fn read(
 
 fn read_all(settings: &Settings, queries: &Queries, letters: &Letters) -> Result<(), LogError> {
     let topic = Topic::DeadLetters;
-    let (count, _) = queries.partitions(topic, QUERY_TIMEOUT)?;
+    let (count, _) = queries.partitions(topic, settings.timeouts.query)?;
     let firsts = queries.offsets(topic, 0..count, Offset::Beginning)?;
     let ends = queries.offsets(topic, 0..count, Offset::End)?;
     // Up to here: what comes later is another run's.

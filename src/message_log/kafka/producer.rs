@@ -30,12 +30,6 @@ use crate::message_log::{AppendError, Appending, LogError, NewRecord, Topic};
 /// Records that wait for their acknowledgement; more are refused.
 const MAX_IN_FLIGHT: usize = 16_384;
 
-/// How long a record may wait for its acknowledgement: a client hears within 5 s.
-const DELIVERY_TIMEOUT_MS: &str = "4000";
-
-/// How long the queue has to empty when the log closes.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// How long to wait before a producer that could not be made is tried again, or one that is still
 /// used is asked for again.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
@@ -85,11 +79,12 @@ impl Producer {
 
     fn config(&self) -> ClientConfig {
         let mut config = self.settings.base();
+        let within = self.settings.timeouts.delivery.as_millis();
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("max.in.flight.requests.per.connection", "5")
-            .set("delivery.timeout.ms", DELIVERY_TIMEOUT_MS)
+            .set("delivery.timeout.ms", within.to_string())
             .set("request.timeout.ms", "3000")
             .set("linger.ms", "0")
             // As the Java and Node clients: a room's records stay in one partition.
@@ -180,7 +175,7 @@ impl Producer {
         self.is_closed.store(true, Ordering::Release);
         let client = self.client.swap(None);
         if let Some(client) = &client
-            && let Err(error) = client.flush(FLUSH_TIMEOUT)
+            && let Err(error) = client.flush(self.settings.timeouts.flush)
         {
             log::warn!(error:%; "some records were not acknowledged before the log closed");
         }

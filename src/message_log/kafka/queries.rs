@@ -16,7 +16,7 @@ use rdkafka::{
 };
 
 use super::{
-    Offsets, QUERY_TIMEOUT,
+    Offsets,
     client::{Context, Settings},
 };
 use crate::message_log::{LogError, Topic};
@@ -90,10 +90,10 @@ impl Queries {
         at: Offset,
     ) -> Result<Offsets, LogError> {
         let list = self.list(topic, partitions, at)?;
-        let client = self.client.load_full();
-        patiently(|| {
+        let (client, within) = (self.client.load_full(), self.within());
+        patiently(within, || {
             // Kafka takes the two places for moments before and after all others.
-            let found = client.offsets_for_times(list.clone(), QUERY_TIMEOUT);
+            let found = client.offsets_for_times(list.clone(), within);
             read(&found?)
         })
     }
@@ -104,9 +104,9 @@ impl Queries {
         partitions: impl IntoIterator<Item = u32>,
     ) -> Result<Offsets, LogError> {
         let list = self.list(Topic::Messages, partitions, Offset::Invalid)?;
-        let client = self.client.load_full();
-        patiently(|| {
-            let found = client.committed_offsets(list.clone(), QUERY_TIMEOUT);
+        let (client, within) = (self.client.load_full(), self.within());
+        patiently(within, || {
+            let found = client.committed_offsets(list.clone(), within);
             read(&found?)
         })
     }
@@ -115,11 +115,16 @@ impl Queries {
     pub(super) fn broadcast_ends(&self) -> Result<HashMap<(Topic, u32), u64>, LogError> {
         let mut ends = HashMap::new();
         for topic in [Topic::Persisted, Topic::Events] {
-            let (count, _) = self.partitions(topic, QUERY_TIMEOUT)?;
+            let (count, _) = self.partitions(topic, self.within())?;
             let of_topic = self.offsets(topic, 0..count, Offset::End)?;
             ends.extend(of_topic.into_iter().map(|(p, end)| ((topic, p), end)));
         }
         Ok(ends)
+    }
+
+    /// Returns how long a question may take.
+    fn within(&self) -> Duration {
+        self.settings.timeouts.query
     }
 
     fn list(
@@ -159,8 +164,8 @@ fn read(list: &TopicPartitionList) -> KafkaResult<Offsets> {
 
 /// Asks again while the brokers are still agreeing on who answers: topics that were just made, a
 /// leader that has just changed.
-fn patiently<T>(ask: impl Fn() -> KafkaResult<T>) -> Result<T, LogError> {
-    let until = Instant::now() + QUERY_TIMEOUT;
+fn patiently<T>(within: Duration, ask: impl Fn() -> KafkaResult<T>) -> Result<T, LogError> {
+    let until = Instant::now() + within;
     loop {
         match ask() {
             Err(error) if is_passing(&error) && Instant::now() < until => {

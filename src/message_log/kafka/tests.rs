@@ -7,13 +7,13 @@ mod groups;
 mod readers;
 mod topics;
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
-use super::*;
+use super::{client::Timeouts, *};
 use crate::{
     config::KafkaSecurity,
     message_log::{
@@ -32,6 +32,17 @@ const TOPICS: [Topic; 4] = [
 
 /// Tests that use the brokers at a time: many new topics at once are slow on a small machine.
 static TURNS: Semaphore = Semaphore::const_new(4);
+
+/// How long what is done with the brokers may take in tests that are not about that: they share a
+/// machine, which may be small.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENT: Timeouts = Timeouts {
+    query: PATIENCE,
+    delivery: PATIENCE,
+    drain: PATIENCE,
+    leave: PATIENCE,
+    flush: PATIENCE,
+};
 
 /// Topics of its own on the brokers that the environment names.
 struct KafkaFixture {
@@ -62,6 +73,7 @@ impl KafkaFixture {
     fn settings(&self) -> Settings {
         let mut settings = Settings::new(&self.config);
         settings.prefix.clone_from(&self.prefix);
+        settings.timeouts = PATIENT;
         settings
     }
 

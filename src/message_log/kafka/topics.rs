@@ -15,7 +15,6 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::{
-    QUERY_TIMEOUT,
     client::{Context, Settings},
     queries::unavailable,
 };
@@ -81,7 +80,7 @@ pub(super) fn ensure(
              flushes each); set KAFKA_MIN_REPLICATION and KAFKA_MIN_ISR to 2 to insist on more"
         );
     }
-    let id = admin.inner().fetch_cluster_id(QUERY_TIMEOUT);
+    let id = admin.inner().fetch_cluster_id(settings.timeouts.query);
     let id = id.ok_or_else(|| LogError::Unavailable("the cluster does not say its id".into()))?;
     Ok(Found {
         id: log_id(&id, &settings.prefix),
@@ -98,7 +97,8 @@ struct Topics<'a> {
 
 impl Topics<'_> {
     fn metadata(&self) -> Result<Metadata, LogError> {
-        let metadata = self.admin.inner().fetch_metadata(None, QUERY_TIMEOUT);
+        let within = self.settings.timeouts.query;
+        let metadata = self.admin.inner().fetch_metadata(None, within);
         metadata.map_err(|error| unavailable(&error))
     }
 
@@ -126,9 +126,10 @@ impl Topics<'_> {
             .zip(&names)
             .map(|(topic, name)| self.describe(*topic, name, &min_isr))
             .collect();
+        let within = Some(self.settings.timeouts.query);
         let options = AdminOptions::new()
-            .request_timeout(Some(QUERY_TIMEOUT))
-            .operation_timeout(Some(QUERY_TIMEOUT));
+            .request_timeout(within)
+            .operation_timeout(within);
         let created = self.admin.create_topics(&new, &options);
         let created = self.runtime.block_on(created);
         for result in created.map_err(|error| unavailable(&error))? {
@@ -198,7 +199,8 @@ impl Topics<'_> {
             .iter()
             .map(|it| ResourceSpecifier::Topic(it))
             .collect();
-        let options = AdminOptions::new().request_timeout(Some(QUERY_TIMEOUT));
+        let within = Some(self.settings.timeouts.query);
+        let options = AdminOptions::new().request_timeout(within);
         let asked = self.admin.describe_configs(&resources, &options);
         let answers = self.runtime.block_on(asked);
         for (answer, name) in answers

@@ -38,10 +38,8 @@ use crate::message_log::{Assignment, IngestEvent, LogError, PartitionReader, Top
 /// How often what was noted is committed, and orders are looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the reader of messages has to finish what is under way on partitions that go.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The same, when the group has given them to another already.
+/// How long the reader of messages has to finish what is under way on partitions that the group has
+/// given to another already.
 const LOST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often an answer is looked for meanwhile.
@@ -111,6 +109,8 @@ impl Worker {
 pub(super) struct WorkerContext {
     context: Context,
     topic: String,
+    /// How long the reader of messages has to finish what is under way on partitions that go.
+    drain: Duration,
     shared: Arc<Shared>,
     events: mpsc::Sender<IngestEvent>,
     /// Partitions that the group has given and that are not handed out yet.
@@ -174,7 +174,7 @@ impl WorkerContext {
             partitions,
             drained,
         };
-        let within = if is_lost { LOST_TIMEOUT } else { DRAIN_TIMEOUT };
+        let within = if is_lost { LOST_TIMEOUT } else { self.drain };
         let until = Instant::now() + within;
         if self.events.blocking_send(revoked).is_ok() {
             while answer.try_recv() == Err(oneshot::error::TryRecvError::Empty)
@@ -232,6 +232,7 @@ impl WorkerThread {
         let context = WorkerContext {
             context: settings.context(),
             topic: topic.clone(),
+            drain: settings.timeouts.drain,
             shared: Arc::clone(&shared),
             events: events.clone(),
             given: Mutex::default(),

@@ -18,7 +18,8 @@ fn cluster() -> (MockCluster<'static, DefaultProducerContext>, Settings) {
     let cluster = MockCluster::new(1).expect("a cluster");
     let mut config = config();
     config.brokers = vec![cluster.bootstrap_servers()];
-    let settings = Settings::new(&config);
+    let mut settings = Settings::new(&config);
+    settings.timeouts = PATIENT;
     for topic in TOPICS {
         let name = settings.topic(topic);
         cluster.create_topic(&name, PARTITIONS, 1).expect("a topic");
@@ -52,7 +53,8 @@ async fn a_producer_is_built_anew_after_a_fatal_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_that_nobody_answers_is_unknown_and_not_refused() {
-    let (cluster, settings) = cluster();
+    let (cluster, mut settings) = cluster();
+    settings.timeouts = Timeouts::default();
     let producer = Producer::new(&settings).expect("a producer");
     append(&producer, 0).await.expect("an accepted record");
     cluster
@@ -82,7 +84,9 @@ async fn a_record_that_the_brokers_never_take_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_records_in_flight_are_refused_at_once() {
-    let (cluster, settings) = cluster();
+    let (cluster, mut settings) = cluster();
+    // None is given up, and makes room for another, before all were appended.
+    settings.timeouts.delivery = Duration::from_secs(60);
     let producer = Producer::new(&settings).expect("a producer");
     append(&producer, 0).await.expect("an accepted record");
     cluster
