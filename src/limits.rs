@@ -241,13 +241,21 @@ mod tests {
     #[test]
     fn a_burst_is_allowed_and_then_refused_with_a_wait() {
         let limits = Limits::new(LimitConfig::default());
-        let user = UserId::random();
-        assert!((0..20).all(|_| limits.check_send(user).is_ok()));
-        assert!(
-            limits
-                .check_send(user)
-                .is_err_and(|wait| wait > Duration::ZERO)
-        );
+        let rate = limits.config().sends.expect("a limit");
+        let (began, user) = (Instant::now(), UserId::random());
+        let mut allowed = 0_u32;
+        let wait = loop {
+            match limits.check_send(user) {
+                Ok(()) => allowed += 1,
+                Err(wait) => break wait,
+            }
+            assert!(allowed < 1_000, "nothing is refused");
+        };
+        // The bucket fills meanwhile, so that more than the burst are allowed to who is slow.
+        let filled = began.elapsed().as_secs_f64() * f64::from(rate.per_second) + 1.0;
+        let more = f64::from(allowed) - f64::from(rate.burst);
+        assert!((0.0..=filled).contains(&more), "{allowed}");
+        assert!(wait > Duration::ZERO);
         assert!(limits.check_send(UserId::random()).is_ok(), "another user");
     }
 

@@ -231,6 +231,8 @@ fn connected(is_bare: bool) -> (Arc<Outbox>, Socket, Arc<Woken>) {
     let (socket, peer) = Socket::pair(Domain::UNIX, Type::STREAM, None).expect("a pair");
     for end in [&socket, &peer] {
         end.set_nonblocking(true).expect("it is open");
+        // What a full one holds is less than a peer reads at once, whatever the machine's default.
+        end.set_send_buffer_size(1 << 16).expect("it is open");
     }
     let handle = Some(Handle {
         socket: Arc::new(socket),

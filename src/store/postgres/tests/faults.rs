@@ -11,8 +11,8 @@ use crate::{
     },
 };
 
-/// Ends every connection of a store to this database.
-const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+/// Ends every connection of a store to this database, and waits until each has ended.
+const TERMINATE: &str = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
      WHERE datname = current_database() AND application_name = 'roomcast'";
 
 #[tokio::test]

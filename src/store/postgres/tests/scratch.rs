@@ -7,7 +7,7 @@ use std::{
 
 use secrecy::SecretString;
 use tokio::{runtime::Runtime, sync::OnceCell};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Error, NoTls, error::SqlState};
 use url::Url;
 
 use crate::{real_service, store::Store};
@@ -44,7 +44,7 @@ impl Scratch {
         let name = format!("roomcast_test_{}", uuid::Uuid::new_v4().simple());
         let admin = connect(&server).await;
         let create = format!("CREATE DATABASE {name} {from}");
-        admin.batch_execute(&create).await.expect("a database");
+        alone(&admin, &create).await.expect("a database");
         Some(Self { name, server })
     }
 
@@ -77,7 +77,7 @@ impl Drop for Scratch {
         let dropping = thread::spawn(move || {
             Runtime::new().expect("a runtime").block_on(async {
                 let drop = format!("DROP DATABASE {name} WITH (FORCE)");
-                connect(&server).await.batch_execute(&drop).await
+                alone(&connect(&server).await, &drop).await
             })
         });
         let dropped = dropping.join();
@@ -98,6 +98,19 @@ pub(super) async fn connect(url: &Url) -> Client {
         .expect("the server is up");
     tokio::spawn(connection);
     client
+}
+
+/// Executes what wants a database that nobody is connected to. The server waits 5 s for those who go
+/// to be gone, which may be too little for a small machine.
+async fn alone(admin: &Client, statement: &str) -> Result<(), Error> {
+    for _ in 1..5 {
+        let done = admin.batch_execute(statement).await;
+        let code = done.as_ref().err().and_then(Error::code);
+        if code != Some(&SqlState::OBJECT_IN_USE) {
+            return done;
+        }
+    }
+    admin.batch_execute(statement).await
 }
 
 fn named(server: &Url, database: &str) -> Url {
@@ -127,12 +140,12 @@ async fn template(server: &Url) -> String {
     if found.is_empty() {
         let new = format!("{name}_new");
         let create = format!("DROP DATABASE IF EXISTS {new} WITH (FORCE)");
-        admin.batch_execute(&create).await.expect("dropped");
+        alone(&admin, &create).await.expect("dropped");
         let create = format!("CREATE DATABASE {new}");
         admin.batch_execute(&create).await.expect("a database");
         fill(&named(server, &new)).await;
         let rename = format!("ALTER DATABASE {new} RENAME TO {name}");
-        admin.batch_execute(&rename).await.expect("renamed");
+        alone(&admin, &rename).await.expect("renamed");
     }
     name
 }
@@ -144,7 +157,7 @@ async fn fill(url: &Url) {
     let forget = "DELETE FROM installation";
     conn.batch_execute(forget).await.expect("forgotten");
     // Its connections have to be gone before it is copied or renamed.
-    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+    let others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
          WHERE datname = current_database() AND pid <> pg_backend_pid()";
     conn.batch_execute(others).await.expect("ended");
     let gone = conn.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())");
