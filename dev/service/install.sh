@@ -1,8 +1,6 @@
 # shellcheck shell=bash
 # What dev/services installs: Debian's packages.
 
-as_root() { if [[ $EUID == 0 ]]; then "$@"; else sudo "$@"; fi; }
-
 install_packages() {
     local missing=()
     command -v java >/dev/null || missing+=(default-jre-headless)
@@ -14,16 +12,15 @@ install_packages() {
 
     command -v apt-get >/dev/null || die "install by hand, there is no apt-get: ${missing[*]}"
     say "installing Debian's ${missing[*]}"
-    apt_get update
+    apt_logged update
     [[ " ${missing[*]} " != *" valkey-server "* ]] || apt-cache show valkey-server >/dev/null 2>&1 ||
         add_backports
-    without_own_services apt_get install --no-install-recommends "${missing[@]}"
+    without_own_services apt_logged install --no-install-recommends "${missing[@]}"
     [[ -x $postgres/postgres ]] || die "there is no PostgreSQL 15 in $postgres"
 }
 
-apt_get() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o DPkg::Lock::Timeout=300 "$@" \
-        </dev/null >>"$folder/apt.log" 2>&1 9>&- || {
+apt_logged() {
+    apt_get "$@" >>"$folder/apt.log" 2>&1 9>&- || {
         tail -n 20 "$folder/apt.log" >&2
         die "apt-get $1 failed"
     }
@@ -45,7 +42,7 @@ Suites: $suite-backports
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 END
-    apt_get update
+    apt_logged update
 }
 
 # The packages would start, and PostgreSQL's also make, an instance of their own.

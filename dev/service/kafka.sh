@@ -12,7 +12,7 @@ fetch_kafka() {
         flock 8
         [[ ! -s $jars/complete ]] || exit 0
         say "fetching Kafka's jars (45 MB) with mvn, into $jars"
-        mvn -B -q -f "$here/service/kafka.xml" dependency:copy-dependencies \
+        thrice mvn -B -q -f "$here/service/kafka.xml" dependency:copy-dependencies \
             -DoutputDirectory="$jars" >"$folder/mvn.log" 2>&1 </dev/null 9>&- || {
             tail -n 20 "$folder/mvn.log" >&2
             die "mvn could not fetch Kafka"
