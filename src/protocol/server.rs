@@ -227,10 +227,12 @@ impl<'a> MessageFailed<'a> {
     }
 }
 
+/// Whole milliseconds; who waits that long must find room.
 fn retry_after_ms(error: &ApiError) -> Option<u64> {
-    error
-        .retry_after
-        .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1))
+    error.retry_after.map(|after| {
+        let ms = after.as_nanos().div_ceil(1_000_000);
+        u64::try_from(ms).unwrap_or(u64::MAX).max(1)
+    })
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -338,5 +340,20 @@ impl<'a> From<&'a ApiError> for ErrorFrame<'a> {
             retryable: error.code.is_retryable(),
             retry_after_ms: retry_after_ms(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_as_long_as_a_refusal_says_has_waited_long_enough() {
+        let told = |wait| retry_after_ms(&ApiError::rate_limited(wait));
+        assert_eq!(told(Duration::from_micros(1)), Some(1));
+        assert_eq!(told(Duration::from_micros(99_001)), Some(100));
+        assert_eq!(told(Duration::from_millis(100)), Some(100));
     }
 }
