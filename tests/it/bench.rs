@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::harness::{
-    ServerOptions, TestServer,
+    ReservedPort, ServerOptions, TestServer,
     bench::{Bench, assert_clean, count},
 };
 
@@ -60,7 +60,7 @@ async fn the_limits_that_a_server_ships_with_are_kept_to() {
 async fn a_server_that_is_killed_and_comes_back_loses_nothing() {
     let options = ServerOptions::new().unlimited().expect_imbalance();
     let mut server = options.start().await;
-    let flags = "--clients 20 --rooms 3 --rate 150 --duration-s 4 --json --duplicate-percent 5";
+    let flags = "--clients 20 --rooms 3 --rate 150 --duration-s 10 --json --duplicate-percent 5";
     let bench = Bench::start(&[&server.url("")], flags);
     let accepted = "roomcast_messages_accepted_total";
     server.await_metric(accepted, "", 150.0).await;
@@ -70,7 +70,7 @@ async fn a_server_that_is_killed_and_comes_back_loses_nothing() {
     assert_clean(&report);
     assert_eq!(
         count(&report, "sent"),
-        600,
+        1_500,
         "also what was due without a server"
     );
     assert!(count(&report, "reconnects") >= 20, "{report}");
@@ -114,9 +114,8 @@ async fn an_interrupt_ends_the_load_and_the_verdict_is_a_table() {
 #[tokio::test]
 async fn a_run_that_cannot_begin_says_why_in_one_line() {
     let server = TestServer::start().await;
-    let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let nobody = format!("http://{}", free.local_addr().expect("bound"));
-    drop(free);
+    let reserved = ReservedPort::any();
+    let nobody = format!("http://{}", reserved.addr());
     for wrong in [&*nobody, server.metrics_url()] {
         let output = Bench::start(&[&server.url(""), wrong], "--json")
             .ended()

@@ -20,7 +20,7 @@ use nix::{
 use self::tail::Tail;
 use crate::{
     config::least,
-    harness::{Cli, PATIENCE, ServerOptions, TestServer, await_until, uuid},
+    harness::{Cli, PATIENCE, ReservedPort, ServerOptions, TestServer, await_until, uuid},
 };
 
 const COMMANDS: [&str; 12] = [
@@ -210,9 +210,8 @@ fn tools_tell_when_a_folder_has_no_data() {
 
 #[test]
 fn tools_tell_when_no_server_answers() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = free.local_addr().expect("an address").port().to_string();
-    drop(free);
+    let reserved = ReservedPort::any();
+    let port = reserved.addr().port().to_string();
     let cli = Cli::new().env("PORT", &port);
     let expected: &[&str] = &[&port, "does not answer", "start a server", "--url"];
     assert_refused(&cli.run(&["healthcheck"]), 1, expected);

@@ -2,17 +2,15 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    net::{Ipv4Addr, SocketAddr},
     process::Stdio,
     time::Duration,
 };
 
 use nix::sys::signal::Signal;
-use socket2::{Domain, Socket, Type};
 use tokio::sync::mpsc;
 
 use super::{Process, assert_refused, path};
-use crate::harness::{Cli, TestServer, await_until, uuid, within};
+use crate::harness::{Cli, ReservedPort, TestServer, await_until, uuid, within};
 
 /// A running `tail`, line by line.
 pub(super) struct Tail {
@@ -95,17 +93,6 @@ async fn tail_follows_a_room_and_makes_content_harmless() {
     client.close().await;
 }
 
-/// Takes a port on which nobody listens.
-fn reserve(port: u16) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    // Connections of who had it may linger.
-    socket.set_reuse_address(true).expect("an option");
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    socket.bind(&addr.into()).expect("the port is free");
-    socket.set_reuse_address(false).expect("an option");
-    socket
-}
-
 #[actix_web::test]
 async fn tail_comes_back_after_a_restart_and_misses_nothing() {
     let mut server = TestServer::start().await;
@@ -135,7 +122,7 @@ async fn tail_comes_back_after_a_restart_and_misses_nothing() {
     server.kill();
     // The harness takes any port: while it serves elsewhere, `tail` keeps trying. Nobody else's
     // server may be given the old one meanwhile: it would refuse the token for good.
-    let reserved = reserve(port.parse().expect("a number"));
+    let _reserved = ReservedPort::of(server.host()).expect("nobody else has it");
     let elsewhere = server.restart().await;
     ann.at(&elsewhere).say(&room, "meanwhile").await;
     await_until("the message is stored", || async {
@@ -146,7 +133,6 @@ async fn tail_comes_back_after_a_restart_and_misses_nothing() {
     let mut elsewhere = elsewhere;
     elsewhere.signal(Signal::SIGTERM);
     elsewhere.ended(Duration::from_secs(25)).await;
-    drop(reserved);
     let mut back = Process::start(
         Cli::new()
             .command(&[

@@ -19,7 +19,7 @@ use nix::{
 #[cfg(feature = "tls")]
 use super::tls::{Identity, Tunnel};
 use super::{
-    PATIENCE, await_until,
+    PATIENCE, ReservedPort, await_until,
     ground::{Ground, Part},
     rest::TestUser,
 };
@@ -125,9 +125,13 @@ pub struct TestServer {
     ground: Arc<Ground>,
     options: ServerOptions,
     said: Arc<Said>,
+    /// Reads what the process says; `None` once all of it has been read.
+    reader: Option<thread::JoinHandle<()>>,
     base: String,
     metrics: String,
     ended: bool,
+    /// The port of a process that has ended, for one that is started in its place.
+    port: Option<ReservedPort>,
     #[cfg(feature = "tls")]
     tunnel: Option<(Tunnel, String)>,
 }
@@ -157,7 +161,7 @@ impl TestServer {
             .expect("the binary starts");
         let said = Arc::new(Said::default());
         let stderr = child.stderr.take().expect("stderr is piped");
-        thread::spawn({
+        let reader = thread::spawn({
             let said = Arc::clone(&said);
             move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -172,9 +176,11 @@ impl TestServer {
             ground,
             options,
             said,
+            reader: Some(reader),
             base: String::new(),
             metrics: String::new(),
             ended: false,
+            port: None,
             #[cfg(feature = "tls")]
             tunnel: None,
         };
@@ -321,7 +327,7 @@ impl TestServer {
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.child.wait().expect("a child can be waited for");
-        self.ended = true;
+        self.has_ended();
     }
 
     /// Sends a signal.
@@ -342,8 +348,22 @@ impl TestServer {
         };
         let status = tokio::time::timeout(most, waiting).await;
         let status = status.expect("the process ends in time");
-        self.ended = true;
+        self.has_ended();
         status
+    }
+
+    fn has_ended(&mut self) {
+        self.ended = true;
+        self.read_to_the_end();
+        self.port = ReservedPort::of(self.host());
+    }
+
+    /// The kernel may know of the end before the last lines have been read.
+    fn read_to_the_end(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            // A reader that panicked has said so.
+            let _ = reader.join();
+        }
     }
 
     /// Starts again on the same folder; the process must have ended.
@@ -353,7 +373,9 @@ impl TestServer {
     }
 
     /// Starts again on the same folder and port; the process must have ended.
-    pub async fn restart_in_place(self) -> Self {
+    pub async fn restart_in_place(mut self) -> Self {
+        // Held until the next one has it.
+        let _port = self.port.take();
         let (_, port) = self.host().rsplit_once(':').expect("host:port");
         let mut options = self.options.clone();
         options.port = port.parse().expect("a port");
@@ -391,8 +413,8 @@ impl TestServer {
                 .enable_all()
                 .build();
             runtime.expect("a runtime").block_on(async move {
-                let mut last = String::new();
-                for _ in 0..200 {
+                let (began, mut last) = (Instant::now(), String::new());
+                while began.elapsed() < PATIENCE {
                     let answer = reqwest::get(&url).await.map_err(|e| e.to_string())?;
                     last = answer.text().await.map_err(|e| e.to_string())?;
                     if is_balanced(&last) {
@@ -426,6 +448,7 @@ impl Drop for TestServer {
             }
             self.signal(Signal::SIGTERM);
             let status = self.end_of_drain();
+            self.read_to_the_end();
             if !status.success() && !self.options.expects_errors {
                 verdict = verdict.and(Err(format!(
                     "ended with {status}, signal {:?}",
