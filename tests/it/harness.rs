@@ -8,6 +8,7 @@ mod client;
 mod database;
 mod footprint;
 mod ground;
+mod health;
 mod ports;
 pub mod raw;
 mod rest;
@@ -38,12 +39,20 @@ pub use witness::{Parting, Witness, assert_whole};
 
 use std::{future::Future, time::Duration};
 
+use chrono::Utc;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{task::yield_now, time::timeout};
 
 /// How long a test waits for anything before it fails: on the services twice the time after which
 /// the group gives a dead worker up, and more, for a member may die while it joins.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long it may take on the services until it is told that somebody has gone: where the question
+/// whether he has was not answered in time, the minute for which a socket counts has to run out.
+pub const PRESENCE_PATIENCE: Duration = Duration::from_secs(80);
+
+/// How long a signal may take before it is taken for lost.
+const SIGNAL_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Asks again and again until the answer is `Some`; panics with `what` after [`PATIENCE`].
 pub async fn await_until<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
@@ -62,6 +71,28 @@ where
         panic!("waited in vain: {what}");
     };
     answer
+}
+
+/// Returns what comes of a signal that was sent. Between processes one may be lost, which nobody
+/// hears of: when nothing comes for a while, it is sent again.
+pub async fn until_seen<T>(mut seen: impl AsyncFnMut() -> T, mut again: impl AsyncFnMut()) -> T {
+    let waiting = async {
+        loop {
+            if let Ok(found) = timeout(SIGNAL_PATIENCE, seen()).await {
+                return found;
+            }
+            again().await;
+        }
+    };
+    within("what comes of a signal", waiting).await
+}
+
+/// Lets a millisecond end, so that what happens next is later for who counts in them.
+pub async fn next_millisecond() {
+    let before = Utc::now().timestamp_millis();
+    while Utc::now().timestamp_millis() == before {
+        yield_now().await;
+    }
 }
 
 /// Waits for something that has to happen; panics with `what` after [`PATIENCE`].

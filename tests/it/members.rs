@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{ServerOptions, TestClient, TestServer, TestUser, draft, uuid};
+use crate::harness::{
+    ServerOptions, TestClient, TestServer, TestUser, draft, next_millisecond, uuid,
+};
 
 fn member(room: &str, user: &TestUser, name: &str, role: &str) -> Value {
     json!({ "roomId": room, "userId": user.id, "displayName": name, "role": role })
@@ -174,6 +176,8 @@ async fn by_rest_too_a_place_of_another_room_is_one_like_any_other() {
     socket.join(&elsewhere).await;
     socket.say(&room, "here").await;
     let here = socket.expect("newMessage").await["id"].clone();
+    // Ids of one moment are in no order.
+    next_millisecond().await;
     socket.say(&elsewhere, "there").await;
     let there = socket.expect("newMessage").await["id"].clone();
     let marked = async |at: &Value| {

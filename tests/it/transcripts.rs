@@ -30,7 +30,9 @@ use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, ServerOptions, TestClient, TestServer, TestUser, uuid};
+use crate::harness::{
+    Answer, PRESENCE_PATIENCE, ServerOptions, TestClient, TestServer, TestUser, until_seen, uuid,
+};
 
 /// The contract's time for a drain.
 const DRAINED_WITHIN: Duration = Duration::from_secs(25);
@@ -67,6 +69,10 @@ struct Stage {
     users: BTreeMap<String, TestUser>,
     sockets: BTreeMap<String, TestClient>,
     names: BTreeMap<String, Value>,
+    /// The last signal, which may be lost on its way: who sent it, and the frame.
+    signal: Option<(String, String)>,
+    /// What came of signals. As they are sent again when nothing comes, it may come again.
+    seen: Vec<Value>,
     stops: bool,
 }
 
@@ -118,6 +124,8 @@ impl Stage {
             users,
             sockets: BTreeMap::new(),
             names,
+            signal: None,
+            seen: Vec::new(),
             stops: false,
         }
     }
@@ -130,7 +138,8 @@ impl Stage {
     async fn open(&mut self, who: &str, token: Option<&str>, expects_ready: bool) {
         if !self.sockets.contains_key(who) {
             let request = TestClient::request(&self.server.ws_url(), token);
-            let mut socket = TestClient::open(request).await.expect("a handshake");
+            let socket = TestClient::open(request).await.expect("a handshake");
+            let mut socket = socket.with_patience(PRESENCE_PATIENCE);
             if token.is_some() && !expects_ready {
                 socket.expect("ready").await;
             }
@@ -155,6 +164,9 @@ impl Stage {
         let first = frame.contains("\"authenticate\"");
         self.open(who, (!first).then_some(token.as_str()), false)
             .await;
+        if frame.contains("\"typing\"") {
+            self.signal = Some((who.to_owned(), frame.clone()));
+        }
         let socket = self.sockets.get_mut(who).expect("it is open");
         socket.send_text(frame).await;
     }
@@ -169,15 +181,36 @@ impl Stage {
         let token = self.users[who].token.clone();
         self.open(who, Some(&token), expected["event"] == "ready")
             .await;
-        let socket = self.sockets.get_mut(who).expect("it is open");
-        // Presence is told beside everything else, not in one order with it.
-        let is_presence = |frame: &Value| frame["event"] == "presenceChanged";
-        let presence_expected = is_presence(&expected);
-        let fits = |frame: &Value| is_presence(frame) == presence_expected;
-        let frame = socket.expect_where(place, fits).await;
+        let frame = self.next(who, &expected, place).await;
         if let Err(problem) = self.matches(&expected, &frame) {
             panic!("{place}\n{problem}\nreceived {frame}");
         }
+    }
+
+    /// Takes the next frame of a socket that has its place there, whatever it says.
+    async fn next(&mut self, who: &str, expected: &Value, place: &str) -> Value {
+        let mut socket = self.sockets.remove(who).expect("it is open");
+        // Presence is told beside everything else, not in one order with it.
+        let is_presence = |frame: &Value| frame["event"] == "presenceChanged";
+        let fits = |frame: &Value| {
+            is_presence(frame) == is_presence(expected) && !self.seen.contains(frame)
+        };
+        let signal = self.signal.as_ref();
+        let frame = match signal.filter(|_| expected["event"] == "typing") {
+            None => socket.expect_where(place, fits).await,
+            Some((sender, signal)) => {
+                let sender = self.sockets.get_mut(sender).expect("it is open");
+                let frame = until_seen(
+                    async || socket.expect_where(place, fits).await,
+                    async || sender.send_text(signal.as_str()).await,
+                );
+                let frame = frame.await;
+                self.seen.push(frame.clone());
+                frame
+            }
+        };
+        self.sockets.insert(who.to_owned(), socket);
+        frame
     }
 
     /// Compares what was received with what was expected, and fills holes.
@@ -254,7 +287,7 @@ impl Stage {
             socket.request_frame("heartbeat", json!({})).await;
             let hidden = socket
                 .unread()
-                .find(|frame| frame["event"] != "presenceChanged");
+                .find(|frame| frame["event"] != "presenceChanged" && !self.seen.contains(frame));
             assert_eq!(hidden, None, "{who} received more than is shown");
         }
         if self.stops {

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Stack, unread_messages};
-use crate::harness::{Answer, TestClient, TestUser};
+use crate::harness::{Answer, PRESENCE_PATIENCE, TestClient, TestUser, until_seen};
 
 /// Of each way to leave a room, some.
 const ROUNDS: usize = 4;
@@ -99,22 +99,24 @@ async fn presence_and_typing_cross_gateways() {
     };
     let (ada, bob) = (stack.user("ada").await, stack.user("bob").await);
     let room = ada.room_with(&[&bob]).await;
-    let mut watcher = stack.socket(0, &ada, &room).await;
+    let watcher = stack.socket(0, &ada, &room).await;
+    let mut watcher = watcher.with_patience(PRESENCE_PATIENCE);
     let changed = |online| json!({ "roomId": room, "userId": bob.id, "online": online });
     let mut phone = stack.socket(1, &bob, &room).await;
     assert_eq!(watcher.expect("presenceChanged").await, changed(true));
     // A second device, at yet another gateway, is no news.
     let laptop = stack.socket(0, &bob, &room).await;
-    let members = ada.get(&format!("/rooms/{room}/members")).await.ok(200);
-    let members = members.as_array().expect("an array");
-    assert!(
-        members.iter().all(|member| member["online"] == true),
-        "{members:?}"
-    );
+    for member in [&ada, &bob] {
+        assert!(ada.sees_online(&room, member).await, "{}", member.id);
+    }
 
     let typing = json!({ "roomId": room, "isTyping": true });
-    phone.send("typing", typing).await;
-    let seen = watcher.expect("typing").await;
+    phone.send("typing", typing.clone()).await;
+    let seen = until_seen(
+        async || watcher.expect("typing").await,
+        async || phone.send("typing", typing.clone()).await,
+    )
+    .await;
     assert_eq!(
         (&seen["userId"], &seen["isTyping"]),
         (&json!(bob.id), &json!(true))

@@ -2,7 +2,7 @@
 
 use std::{process::Output, sync::Arc};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{Ground, Part, ServerOptions, Services};
 
@@ -38,8 +38,7 @@ async fn a_worker_shows_its_health_and_its_metrics() {
     };
     let worker = ServerOptions::new().part(Part::Worker);
     let worker = worker.start_on(ground).await;
-    let answer = reqwest::get(worker.url("/health")).await;
-    let report: Value = answer.expect("an answer").json().await.expect("JSON");
+    let report = worker.await_health(&[]).await;
     let up = json!({ "status": "up" });
     let parts = json!({ "database": up, "kafka": up });
     assert_eq!(

@@ -1,10 +1,10 @@
 //! A WebSocket client by an independent implementation.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{
@@ -16,7 +16,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{specified::judge_frame, uuid, within};
+use super::{PATIENCE, specified::judge_frame, uuid, within};
 
 /// Returns the data of a `sendMessage` with a new client message id.
 pub fn draft(room: &str, content: &str) -> Value {
@@ -28,6 +28,7 @@ pub struct TestClient {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     unread: VecDeque<Value>,
     next_id: u64,
+    patience: Duration,
     /// The data of the first `ready`.
     pub ready: Value,
     /// The answer to the handshake.
@@ -61,9 +62,15 @@ impl TestClient {
             socket,
             unread: VecDeque::new(),
             next_id: 0,
+            patience: PATIENCE,
             ready: Value::Null,
             handshake,
         })
+    }
+
+    /// Waits longer than usual for what it expects.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Sends a text frame as it is.
@@ -151,9 +158,10 @@ impl TestClient {
             return self.unread.remove(at).expect("just found");
         }
         loop {
-            let frame = match within(what, self.read()).await {
-                Ok(frame) => frame,
-                Err(close) => panic!("closed ({close:?}) while waiting for {what}"),
+            let frame = match timeout(self.patience, self.read()).await {
+                Ok(Ok(frame)) => frame,
+                Ok(Err(close)) => panic!("closed ({close:?}) while waiting for {what}"),
+                Err(_) => panic!("waited in vain: {what}"),
             };
             if fits(&frame) {
                 return frame;

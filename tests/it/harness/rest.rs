@@ -6,7 +6,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
 use super::{
-    TestClient, TestServer,
+    TestClient, TestServer, await_until,
     specified::{Heard, judge_answer},
     uuid,
 };
@@ -248,6 +248,22 @@ impl TestUser {
                 return all;
             }
         }
+    }
+
+    /// Returns whether a member of a room is online, as this user is told. It is unknown for once
+    /// where presence did not answer in time.
+    pub async fn sees_online(&self, room: &str, member: &Self) -> bool {
+        let path = format!("/rooms/{room}/members");
+        await_until("presence to be known", || async {
+            let members = self.get(&path).await.ok(200);
+            let mut members = members.as_array().expect("an array").iter();
+            let found = members.find(|found| found["userId"] == member.id);
+            match &found.expect("a member")["online"] {
+                Value::Null => None,
+                online => Some(online.as_bool().expect("true or false")),
+            }
+        })
+        .await
     }
 
     /// Opens a WebSocket with the token on the handshake and waits for `ready`.

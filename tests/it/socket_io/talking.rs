@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{SocketIoClient, TestServer, contents, draft, seqs, uuid};
+use crate::harness::{SocketIoClient, TestServer, contents, draft, seqs, until_seen, uuid};
 
 #[tokio::test]
 async fn clients_of_both_kinds_see_the_same_messages() {
@@ -211,23 +211,25 @@ async fn others_see_who_is_there_types_reads_and_leaves() {
     let mut bare = bob.connect_to(&room).await;
     let mut client = SocketIoClient::connect(&server, &ada.token).await;
     client.join(&room).await;
-    let of = |user: &str| json!({ "roomId": room, "userId": user });
     let online = bare.expect("presenceChanged").await;
     assert_eq!(
         (&online["userId"], &online["online"]),
         (&json!(ada.id), &json!(true))
     );
 
-    client
-        .emit("typing", json!({ "roomId": room, "isTyping": true }))
-        .await;
-    assert_eq!(bare.expect("typing").await["userId"], of(&ada.id)["userId"]);
-    bare.send("typing", json!({ "roomId": room, "isTyping": true }))
-        .await;
-    assert_eq!(
-        client.event("typing").await["userId"],
-        of(&bob.id)["userId"]
+    let typing = || json!({ "roomId": room, "isTyping": true });
+    client.emit("typing", typing()).await;
+    let seen = until_seen(
+        async || bare.expect("typing").await,
+        async || client.emit("typing", typing()).await,
     );
+    assert_eq!(seen.await["userId"], ada.id);
+    bare.send("typing", typing()).await;
+    let seen = until_seen(
+        async || client.event("typing").await,
+        async || bare.send("typing", typing()).await,
+    );
+    assert_eq!(seen.await["userId"], bob.id);
 
     client.send(&room, "x").await;
     let read = client.event("newMessage").await["id"].clone();

@@ -80,7 +80,7 @@ async fn chat(server: &TestServer) {
     let heard = of_bob.messages(10).await;
     assert_eq!(seqs(&heard), (1..=10).collect::<Vec<_>>());
     assert_eq!(of_ada.messages(10).await, heard);
-    let health = ada.get("/health").await.ok(200);
+    let health = server.await_health(&[]).await;
     for part in ["database", "kafka", "redis"] {
         assert_eq!(health["details"][part]["status"], "up", "{health:#}");
     }
@@ -120,7 +120,7 @@ async fn kafka_is_told_who_we_are() {
 /// Calls `serve`, which does not start; returns its exit status and what it said.
 fn refusal(mut command: Command) -> (i32, String) {
     // Long enough for the services that are reached, on a busy machine.
-    let output = command.env("START_TIMEOUT_S", "8").output();
+    let output = command.env("START_TIMEOUT_S", "20").output();
     let output = output.expect("the program runs");
     let text = String::from_utf8(output.stderr).expect("UTF-8");
     (output.status.code().expect("it ends by itself"), text)
