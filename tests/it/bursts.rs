@@ -1,13 +1,35 @@
 //! Bursts: who reads gets all of it, however much comes at once, and is never taken for slow.
 
-use futures_util::future::join_all;
-use serde_json::Value;
+use std::{
+    slice,
+    time::{Duration, Instant},
+};
 
-use crate::harness::{ServerOptions, TestClient, TestServer, draft, seqs};
+use futures_util::future::{join, join_all};
+
+use crate::harness::{ServerOptions, TestClient, TestServer, TestUser, Witness, draft, seqs};
+
+/// A socket that takes nothing for this long while its outbox is full may be cut.
+const FULL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The longest content, in characters of four bytes.
 fn longest() -> String {
     "\u{1f980}".repeat(5_000)
+}
+
+/// Two members of a room, and a socket of the first that speaks and hears nothing of it.
+async fn members(server: &TestServer) -> (String, TestUser, TestUser, TestClient) {
+    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
+    let room = ada.room_with(&[&bob]).await;
+    let speaker = ada.connect().await;
+    (room, ada, bob, speaker)
+}
+
+/// Says so much at once.
+async fn speak(speaker: &mut TestClient, room: &str, content: &str, count: usize) {
+    for _ in 0..count {
+        speaker.send("sendMessage", draft(room, content)).await;
+    }
 }
 
 /// Reads that many messages on every socket at once, and asserts that they have no hole.
@@ -19,46 +41,55 @@ async fn hear(sockets: &mut [TestClient], count: usize) {
     }
 }
 
-async fn sockets(server: &TestServer, count: usize) -> (String, Vec<TestClient>) {
-    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
-    let room = ada.room("loud").await;
-    bob.join(&room).await;
-    let mut sockets = vec![ada.connect_to(&room).await];
-    for _ in 1..count {
-        sockets.push(bob.connect_to(&room).await);
-    }
-    (room, sockets)
+async fn cut(server: &TestServer) -> f64 {
+    server.metric("roomcast_slow_sockets_total", "").await
 }
 
 #[tokio::test]
 async fn the_largest_burst_that_is_allowed_cuts_nobody_who_reads() {
     let server = TestServer::start().await;
-    let (room, mut sockets) = sockets(&server, 4).await;
-    let content = longest();
-    for _ in 0..20 {
-        let data = draft(&room, &content);
-        sockets[0].send("sendMessage", data).await;
+    let (room, ada, bob, mut speaker) = members(&server).await;
+    let mut sockets = vec![ada.connect_to(&room).await];
+    for _ in 0..3 {
+        sockets.push(bob.connect_to(&room).await);
     }
-    hear(&mut sockets, 20).await;
-    let cut = server.metric("roomcast_slow_sockets_total", "").await;
+    let content = longest();
+    // Who reads does so from the first byte on, however long it takes to say all of it.
+    let speaking = speak(&mut speaker, &room, &content, 20);
+    join(speaking, hear(&mut sockets, 20)).await;
+    let cut = cut(&server).await;
     assert!(cut.abs() < f64::EPSILON, "{cut} sockets were cut");
 }
 
 #[tokio::test]
 async fn a_reader_that_falls_behind_a_loud_room_catches_up() {
+    /// With 5,000 bytes each more than an outbox and the kernels hold.
+    const LOUD: usize = 300;
     let server = ServerOptions::new().unlimited().start().await;
-    let (room, mut sockets) = sockets(&server, 3).await;
-    let content = "x".repeat(5_000);
-    let mut speaker = sockets.remove(0);
-    // More than an outbox and the kernels hold, before anybody reads a byte of it.
-    let count = 300;
-    let speaking = async {
-        for _ in 0..count {
-            speaker.send("sendMessage", draft(&room, &content)).await;
-        }
-        speaker.messages(count).await
-    };
-    let spoken: Vec<Value> = speaking.await;
-    assert_eq!(spoken.len(), count);
-    hear(&mut sockets, count).await;
+    let (room, ada, bob, mut speaker) = members(&server).await;
+    let listening = || Witness::new(bob.clone(), slice::from_ref(&room));
+    let mut readers = [listening(), listening(), listening()];
+    speak(&mut speaker, &room, "quiet", 1).await;
+    for reader in &mut readers {
+        reader.settle().await;
+        reader.hear(&room, 1).await;
+    }
+    let began = Instant::now();
+    // All of it before anybody reads a byte.
+    speak(&mut speaker, &room, &"x".repeat(5_000), LOUD).await;
+    // Who was cut meanwhile, because the machine is slow, comes back to where he was.
+    let reading = readers.iter_mut();
+    join_all(reading.map(|reader| reader.hear(&room, 1 + LOUD))).await;
+    let took = began.elapsed();
+    let history = ada.whole_history(&room).await;
+    assert_eq!(history.len(), 1 + LOUD);
+    for reader in &readers {
+        reader.assert_saw(&room, &history);
+    }
+    let cut = cut(&server).await;
+    let may_be_cut = took >= FULL_PATIENCE;
+    assert!(
+        may_be_cut || cut.abs() < f64::EPSILON,
+        "{cut} were cut within {took:?}"
+    );
 }

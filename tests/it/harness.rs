@@ -41,7 +41,10 @@ use std::{future::Future, time::Duration};
 
 use chrono::Utc;
 use serde_json::Value;
-use tokio::{task::yield_now, time::timeout};
+use tokio::{
+    task::yield_now,
+    time::{sleep, timeout},
+};
 
 /// How long a test waits for anything before it fails: on the services twice the time after which
 /// the group gives a dead worker up, and more, for a member may die while it joins.
@@ -51,8 +54,14 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// whether he has was not answered in time, the minute for which a socket counts has to run out.
 pub const PRESENCE_PATIENCE: Duration = Duration::from_secs(80);
 
+/// Between two looks at what is waited for.
+const PACE: Duration = Duration::from_millis(20);
+
 /// How long a signal may take before it is taken for lost.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often a scene is played that has to be quick.
+const TAKES: usize = 5;
 
 /// Asks again and again until the answer is `Some`; panics with `what` after [`PATIENCE`].
 pub async fn await_until<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
@@ -64,13 +73,49 @@ where
             if let Some(answer) = probe().await {
                 return answer;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            sleep(PACE).await;
         }
     };
     let Ok(answer) = timeout(PATIENCE, asking).await else {
         panic!("waited in vain: {what}");
     };
     answer
+}
+
+/// Looks again and again until it is the same so many times more; returns it. `None` is not yet
+/// anything.
+pub async fn await_steady<T: Copy + PartialEq>(
+    what: &str,
+    times: usize,
+    look: impl AsyncFn() -> Option<T>,
+) -> T {
+    let looking = async {
+        let (mut last, mut same) = (None, 0);
+        loop {
+            let now = look().await;
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+            if let Some(now) = now
+                && same >= times
+            {
+                return now;
+            }
+            sleep(PACE).await;
+        }
+    };
+    within(what, looking).await
+}
+
+/// Plays a scene that is worth something only if it was quick; `None` says that it was not, and it
+/// is played anew. How quick a machine is that does other work, no test can say.
+pub async fn in_time<T>(scene: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..TAKES {
+        // A scene is large: it lies on the heap.
+        if let Some(outcome) = Box::pin(scene()).await {
+            return outcome;
+        }
+    }
+    panic!("{TAKES} times too slow");
 }
 
 /// Returns what comes of a signal that was sent. Between processes one may be lost, which nobody
