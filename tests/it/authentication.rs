@@ -220,7 +220,7 @@ async fn a_token_in_the_query_is_not_read_and_not_logged() {
 async fn a_socket_lives_as_long_as_its_token_and_another_token_extends_it() {
     let server = TestServer::start().await;
     let ada = server.user("ada").await;
-    let short = ada.with_token(&server.token(&ada.id, 3));
+    let short = ada.with_token(&server.token(&ada.id, 10));
     let (mut doomed, mut extended) = (short.connect().await, short.connect().await);
     let expires_at = moment(&doomed.ready["expiresAt"]);
     assert_eq!(doomed.ready["expiresAt"], extended.ready["expiresAt"]);

@@ -20,7 +20,7 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
 #[test]
 fn a_database_that_is_away_is_waited_for() {
     let cli = Cli::new().env("DATABASE_URL", NOWHERE);
-    let output = cli.run(&["migrate", "--start-timeout-s", "1"]);
+    let output = cli.run(&["migrate", "--start-timeout-s", "5"]);
     let (code, stdout, stderr) = told(&output);
     assert_eq!((code, stdout.as_str()), (Some(69), ""), "{stderr}");
     assert!(

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -26,8 +26,9 @@ const TOLD_WITHIN: Duration = Duration::from_secs(30);
 /// How long a process may look for its services before it answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long those who look after the processes wait for what has to answer throughout.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long those who look after the processes wait for what has to answer throughout. A machine
+/// may stand still for a moment; a process that waits for the service does so while it is away.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between two looks at what has to answer throughout.
 const PACE: Duration = Duration::from_millis(50);
@@ -53,6 +54,7 @@ pub async fn is_told(system: &System) {
             assert!(told.is_ok(), "{what}: not told within {TOLD_WITHIN:?}");
             let told = began.elapsed().as_secs_f64();
             verdict::print(&format!("{what}: told after {told:.1} s"));
+            watch.hear_from_all().await;
             match fault {
                 Fault::Killed => system.services.start(service),
                 Fault::Hangs => system.services.cont(service),
@@ -126,7 +128,7 @@ fn client(timeout: Duration) -> Client {
 /// Asks every process for what has to answer throughout.
 struct Watch {
     is_over: Arc<AtomicBool>,
-    asking: Vec<JoinHandle<usize>>,
+    asking: Vec<(JoinHandle<()>, Arc<AtomicUsize>)>,
 }
 
 impl Watch {
@@ -136,31 +138,47 @@ impl Watch {
             let server = system.server(number);
             [server.url("/health/live"), server.metrics_url().to_owned()]
         });
-        let asking = urls.map(|url| tokio::spawn(ask(url, Arc::clone(&is_over))));
+        let asking = urls.map(|url| {
+            let answered = Arc::new(AtomicUsize::new(0));
+            let asking = ask(url, Arc::clone(&is_over), Arc::clone(&answered));
+            (tokio::spawn(asking), answered)
+        });
         Self {
             asking: asking.collect(),
             is_over,
         }
     }
 
+    /// Waits until everything has answered what was asked from now on, or has not in time.
+    async fn hear_from_all(&self) {
+        for (asking, answered) in &self.asking {
+            // One question may be under way.
+            let goal = answered.load(Ordering::SeqCst) + 2;
+            await_until("an answer, or its absence", || async {
+                let is_heard = answered.load(Ordering::SeqCst) >= goal;
+                (is_heard || asking.is_finished()).then_some(())
+            })
+            .await;
+        }
+    }
+
     async fn end(self, what: &str) {
         self.is_over.store(true, Ordering::SeqCst);
-        for asking in self.asking {
-            let answered = asking.await.expect("everything answered");
+        for (asking, answered) in self.asking {
+            asking.await.expect("everything answered");
+            let answered = answered.load(Ordering::SeqCst);
             assert!(answered > 0, "{what}: nothing was asked");
         }
     }
 }
 
-async fn ask(url: String, is_over: Arc<AtomicBool>) -> usize {
+async fn ask(url: String, is_over: Arc<AtomicBool>, answered: Arc<AtomicUsize>) {
     let http = client(PROBE_TIMEOUT);
-    let mut answered = 0;
     while !is_over.load(Ordering::SeqCst) {
         let answer = http.get(&url).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
         assert_eq!(answer.status(), 200, "{url}");
-        answered += 1;
+        answered.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(PACE).await;
     }
-    answered
 }

@@ -237,7 +237,9 @@ impl RawSocket {
         Some(self.body_of(head).await)
     }
 
-    async fn body_of(&mut self, head: String) -> RawAnswer {
+    /// Reads the rest of an answer whose head was read. Nobody may stop it halfway: the head would
+    /// be lost.
+    pub async fn body_of(&mut self, head: String) -> RawAnswer {
         let status = head
             .split(' ')
             .nth(1)

@@ -104,7 +104,7 @@ async fn who_does_not_say_who_it_is_is_sent_away() {
 async fn a_token_that_expires_disconnects_and_a_new_one_extends() {
     let server = TestServer::start().await;
     let ada = server.user("ada").await;
-    let short = server.token(&ada.id, 2);
+    let short = server.token(&ada.id, 10);
     let mut idle = SocketIoClient::connect(&server, &short).await;
     let mut extended = SocketIoClient::connect(&server, &short).await;
     let auth = json!({ "token": ada.token });
