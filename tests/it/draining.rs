@@ -93,7 +93,7 @@ async fn drains_under_load(signal: Signal) {
 
 #[tokio::test]
 async fn while_it_drains_the_server_says_so() {
-    let mut server = TestServer::start().await;
+    let mut server = ServerOptions::new().unlimited().start().await;
     let ada = server.user("ada").await;
     let room = ada.room("room").await;
     let mut sockets = Vec::new();
