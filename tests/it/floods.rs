@@ -46,14 +46,17 @@ async fn two_hundred_logins_at_once_leave_the_chat_alone() {
     };
     let (logins, (chats, most_threads)) = join(logging_in, chatting).await;
 
-    let mut succeeded = 0;
+    let (mut succeeded, mut judged) = (0, 0);
     for answer in logins {
         if answer.status == 200 {
             succeeded += 1;
+            judged += 1;
             continue;
         }
         let refused = answer.refused(503, "UNAVAILABLE");
         assert_eq!(refused.header("retry-after"), Some("1"));
+        // The deadline of every request, which a login meets on a slow machine alone.
+        judged += usize::from(refused.body["detail"] != "the request took too long");
     }
     assert!(succeeded > 0, "nobody was let in");
     // A login that is not judged within five seconds is refused: then the flood is over, however
@@ -66,7 +69,7 @@ async fn two_hundred_logins_at_once_leave_the_chat_alone() {
     let counted = async |outcome| server.metric("roomcast_logins_total", outcome).await;
     let all = counted("succeeded").await + counted("unavailable").await;
     // Three users have logged in before.
-    assert_eq!(all, LOGINS as f64 + 3.0);
+    assert_eq!(all, judged as f64 + 3.0);
 }
 
 async fn log_in(user: &TestUser) -> Answer {

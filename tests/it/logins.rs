@@ -6,12 +6,21 @@ use futures_util::future::join_all;
 use reqwest::{Client, Method};
 use serde_json::json;
 
-use crate::harness::{Answer, ServerOptions, TestServer, TestUser, uuid};
+use crate::harness::{Answer, ServerOptions, TestServer, TestUser, await_until, uuid};
 
 async fn log_in(user: &TestUser, email: &str, password: &str) -> Answer {
     let body = json!({ "email": email, "password": password });
     user.anonymous(Method::POST, "/auth/login", Some(body))
         .await
+}
+
+/// As [`log_in`]; whoever finds no turn in time, as on a busy machine, comes again.
+async fn log_in_patiently(user: &TestUser, password: &str) -> Answer {
+    await_until("a login to be judged", || async {
+        let answer = log_in(user, &user.email, password).await;
+        (answer.status != 503).then_some(answer)
+    })
+    .await
 }
 
 /// Fails to log in to an account that there is not, by way of a proxy.
@@ -45,9 +54,10 @@ async fn of_many_guesses_at_once_no_more_are_judged_than_may_fail() {
     }
     assert!(judged <= 10, "{judged}");
     for _ in judged..10 {
-        guess(0).await.refused(401, "INVALID_CREDENTIALS");
+        let answer = log_in_patiently(&ada, "another guess").await;
+        answer.refused(401, "INVALID_CREDENTIALS");
     }
-    let refused = log_in(&ada, &ada.email, &ada.password).await;
+    let refused = log_in_patiently(&ada, &ada.password).await;
     assert_waits(&refused.refused(429, "RATE_LIMITED"), 900);
 }
 
@@ -58,7 +68,7 @@ async fn whoever_knows_the_password_is_let_in_however_many_come_at_once() {
         .start()
         .await;
     let ada = server.user("ada").await;
-    let logins = (0..20).map(|_| log_in(&ada, &ada.email, &ada.password));
+    let logins = (0..20).map(|_| log_in_patiently(&ada, &ada.password));
     for answer in join_all(logins).await {
         answer.ok(200);
     }
