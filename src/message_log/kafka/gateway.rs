@@ -301,64 +301,25 @@ impl Reader {
     }
 }
 
-/// Makes events of records: each of one topic, in the order in which they were read. What changes
-/// who is in a room goes before what is said there: who is sent away hears nothing of it that was
-/// read at the same time.
+/// Makes events of records: each of one topic, in the order in which they were read.
 fn batches(records: Vec<(Topic, u32, u64, Bytes)>) -> Vec<Batch> {
-    let (changes, said): (Vec<_>, Vec<_>) = records
-        .into_iter()
-        .partition(|(topic, ..)| *topic == Topic::Events);
-    let kinds = [
-        (changes, BroadcastEvent::Events as fn(_) -> _),
-        (said, BroadcastEvent::Persisted),
-    ];
-    kinds
-        .into_iter()
-        .filter(|(records, _)| !records.is_empty())
-        .map(|(records, event)| batch(records, event))
-        .collect()
-}
-
-fn batch(records: Vec<(Topic, u32, u64, Bytes)>, event: fn(Vec<Bytes>) -> BroadcastEvent) -> Batch {
-    let mut ends = Positions::new();
-    let mut values = Vec::with_capacity(records.len());
+    let mut batches: Vec<(Topic, Vec<Bytes>, Positions)> = Vec::new();
     for (topic, partition, next, value) in records {
-        ends.insert((topic, partition), next);
-        values.push(value);
+        let is_same = batches.last().is_some_and(|(last, _, _)| *last == topic);
+        if !is_same {
+            batches.push((topic, Vec::new(), Positions::new()));
+        }
+        if let Some((_, values, ends)) = batches.last_mut() {
+            values.push(value);
+            ends.insert((topic, partition), next);
+        }
     }
-    Batch {
-        event: event(values),
+    let batch = |(topic, values, ends)| Batch {
+        event: match topic {
+            Topic::Events => BroadcastEvent::Events(values),
+            _ => BroadcastEvent::Persisted(values),
+        },
         ends,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_changes_a_room_goes_before_what_is_said_there() {
-        let record = |topic, next: u64, value: &'static str| (topic, 0, next, value.into());
-        let batches = batches(vec![
-            record(Topic::Persisted, 1, "said"),
-            record(Topic::Events, 5, "sent away"),
-            record(Topic::Persisted, 2, "said later"),
-        ]);
-        let [changes, said] = &batches[..] else {
-            panic!("{} batches", batches.len());
-        };
-        assert!(
-            matches!(&changes.event, BroadcastEvent::Events(values) if *values == ["sent away"])
-        );
-        assert_eq!(changes.ends, Positions::from([((Topic::Events, 0), 5)]));
-        assert!(
-            matches!(&said.event, BroadcastEvent::Persisted(values) if *values == ["said", "said later"])
-        );
-        assert_eq!(said.ends, Positions::from([((Topic::Persisted, 0), 2)]));
-    }
-
-    #[test]
-    fn nothing_read_is_no_event() {
-        assert!(batches(Vec::new()).is_empty());
-    }
+    };
+    batches.into_iter().map(batch).collect()
 }
