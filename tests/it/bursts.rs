@@ -7,7 +7,9 @@ use std::{
 
 use futures_util::future::{join, join_all};
 
-use crate::harness::{ServerOptions, TestClient, TestServer, TestUser, Witness, draft, seqs};
+use crate::harness::{
+    ServerOptions, TestClient, TestServer, TestUser, Witness, draft, in_time, seqs,
+};
 
 /// A socket that takes nothing for this long while its outbox is full may be cut.
 const FULL_PATIENCE: Duration = Duration::from_secs(1);
@@ -63,6 +65,11 @@ async fn the_largest_burst_that_is_allowed_cuts_nobody_who_reads() {
 
 #[tokio::test]
 async fn a_reader_that_falls_behind_a_loud_room_catches_up() {
+    in_time(a_loud_room).await;
+}
+
+/// `None` when readers were cut, rightly: the machine was too slow for them.
+async fn a_loud_room() -> Option<()> {
     /// With 5,000 bytes each more than an outbox and the kernels hold.
     const LOUD: usize = 300;
     let server = ServerOptions::new().unlimited().start().await;
@@ -87,9 +94,7 @@ async fn a_reader_that_falls_behind_a_loud_room_catches_up() {
         reader.assert_saw(&room, &history);
     }
     let cut = cut(&server).await;
-    let may_be_cut = took >= FULL_PATIENCE;
-    assert!(
-        may_be_cut || cut.abs() < f64::EPSILON,
-        "{cut} were cut within {took:?}"
-    );
+    let is_cut = cut > 0.0;
+    assert!(!is_cut || took >= FULL_PATIENCE, "{cut} within {took:?}");
+    (!is_cut).then_some(())
 }

@@ -71,8 +71,8 @@ struct Stage {
     names: BTreeMap<String, Value>,
     /// The last signal, which may be lost on its way: who sent it, and the frame.
     signal: Option<(String, String)>,
-    /// What came of signals. As they are sent again when nothing comes, it may come again.
-    seen: Vec<Value>,
+    /// What came of signals that were sent again, as nothing came at first: it may come again.
+    repeated: Vec<Value>,
     stops: bool,
 }
 
@@ -125,7 +125,7 @@ impl Stage {
             sockets: BTreeMap::new(),
             names,
             signal: None,
-            seen: Vec::new(),
+            repeated: Vec::new(),
             stops: false,
         }
     }
@@ -193,19 +193,25 @@ impl Stage {
         // Presence is told beside everything else, not in one order with it.
         let is_presence = |frame: &Value| frame["event"] == "presenceChanged";
         let fits = |frame: &Value| {
-            is_presence(frame) == is_presence(expected) && !self.seen.contains(frame)
+            is_presence(frame) == is_presence(expected) && !self.repeated.contains(frame)
         };
         let signal = self.signal.as_ref();
         let frame = match signal.filter(|_| expected["event"] == "typing") {
             None => socket.expect_where(place, fits).await,
             Some((sender, signal)) => {
                 let sender = self.sockets.get_mut(sender).expect("it is open");
+                let mut is_repeated = false;
                 let frame = until_seen(
                     async || socket.expect_where(place, fits).await,
-                    async || sender.send_text(signal.as_str()).await,
+                    async || {
+                        is_repeated = true;
+                        sender.send_text(signal.as_str()).await;
+                    },
                 );
                 let frame = frame.await;
-                self.seen.push(frame.clone());
+                if is_repeated {
+                    self.repeated.push(frame.clone());
+                }
                 frame
             }
         };
@@ -285,9 +291,9 @@ impl Stage {
     async fn end(mut self) {
         for (who, mut socket) in std::mem::take(&mut self.sockets) {
             socket.request_frame("heartbeat", json!({})).await;
-            let hidden = socket
-                .unread()
-                .find(|frame| frame["event"] != "presenceChanged" && !self.seen.contains(frame));
+            let hidden = socket.unread().find(|frame| {
+                frame["event"] != "presenceChanged" && !self.repeated.contains(frame)
+            });
             assert_eq!(hidden, None, "{who} received more than is shown");
         }
         if self.stops {

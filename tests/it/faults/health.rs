@@ -30,6 +30,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// may stand still for a moment; a process that waits for the service does so while it is away.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Two answers after another that take longer are no such moment.
+const SLOW: Duration = Duration::from_secs(3);
+
 /// Between two looks at what has to answer throughout.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -174,10 +177,14 @@ impl Watch {
 
 async fn ask(url: String, is_over: Arc<AtomicBool>, answered: Arc<AtomicUsize>) {
     let http = client(PROBE_TIMEOUT);
+    let mut slow = 0;
     while !is_over.load(Ordering::SeqCst) {
+        let began = Instant::now();
         let answer = http.get(&url).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
         assert_eq!(answer.status(), 200, "{url}");
+        slow = if began.elapsed() > SLOW { slow + 1 } else { 0 };
+        assert!(slow < 2, "{url} answers late, again and again");
         answered.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(PACE).await;
     }
